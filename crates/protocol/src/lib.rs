@@ -1,0 +1,37 @@
+//! What every participant signs, hashes and draws: the messages of the Assay protocol, their canonical
+//! encodings, digests and commitments, tickets and draws, units and prices, and the roots of vouchers.
+//!
+//! Everything here is a pure function of its arguments. The contracts compute the same values; both sides are
+//! held to `tests/vectors/protocol.json`.
+
+mod digest;
+mod input;
+
+pub use digest::{output_hash, Digest, DigestInputs, WorkDigest, ARITHMETIC_VERSION};
+pub use input::{InferenceInput, InputError, Sampling, MAX_INPUT_BYTES, MAX_STOP_TOKENS};
+
+/// How a generation ended. The discriminants are part of the signed bytes; zero is never valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[repr(u8)]
+pub enum Finish {
+    /// The model produced one of the input's stop tokens or its own end-of-text token, which is the last output token.
+    Stop = 1,
+    /// `maxTokens` output tokens were produced.
+    Length = 2,
+    /// The user cancelled with a signed message.
+    Cancelled = 3,
+}
+
+impl TryFrom<u8> for Finish {
+    type Error = InputError;
+
+    fn try_from(value: u8) -> Result<Self, InputError> {
+        match value {
+            1 => Ok(Self::Stop),
+            2 => Ok(Self::Length),
+            3 => Ok(Self::Cancelled),
+            other => Err(InputError::Finish(other)),
+        }
+    }
+}
