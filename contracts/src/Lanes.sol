@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import { SignedMessages } from "./SignedMessages.sol";
+import { IBeacon } from "./interfaces/IBeacon.sol";
+import { ILanes } from "./interfaces/ILanes.sol";
+import { ILedger } from "./interfaces/ILedger.sol";
+import { IStaking } from "./interfaces/IStaking.sol";
+import { Hashes } from "./libraries/Hashes.sol";
+import { PoolStore } from "./libraries/PoolStore.sol";
+import { Account, keyOf } from "./types/Accounts.sol";
+import { Voucher } from "./types/Messages.sol";
+import { Modules } from "./types/Modules.sol";
+import { PoolParams } from "./types/PoolParams.sol";
+
+/// @title Lanes: see ILanes.
+contract Lanes is ILanes, SignedMessages {
+    address public immutable POOLS;
+    ILedger public immutable LEDGER;
+    IStaking public immutable STAKING;
+    address public immutable DISPUTES;
+
+    mapping(bytes32 lane => Lane) private _lanes;
+    /// @inheritdoc ILanes
+    mapping(bytes32 pool => mapping(address user => uint256)) public exitAt;
+    /// @inheritdoc ILanes
+    mapping(bytes32 pool => mapping(address server => mapping(uint32 epoch => uint256))) public vestingOf;
+
+    constructor(Modules memory modules) SignedMessages(modules.ledger, modules.staking) {
+        POOLS = modules.pools;
+        LEDGER = ILedger(modules.ledger);
+        STAKING = IStaking(modules.staking);
+        DISPUTES = modules.disputes;
+    }
+
+    // ----------------------------------------------------------------------------------------------------- users
+
+    /// @inheritdoc ILanes
+    function fund(bytes32 pool, uint256 balance, uint256 bond) external {
+        bytes32 key = keyOf(msg.sender);
+        LEDGER.move(pool, Account.Free, key, Account.Balance, key, balance);
+        LEDGER.move(pool, Account.Free, key, Account.Bond, key, bond);
+        emit FundsAdded(pool, msg.sender, balance, bond);
+    }
+
+    /// @inheritdoc ILanes
+    function requestExit(bytes32 pool) external {
+        uint256 due = block.timestamp + PoolStore.load(POOLS, pool).exitWindow;
+        exitAt[pool][msg.sender] = due;
+        emit ExitRequested(pool, msg.sender, due);
+    }
+
+    /// @inheritdoc ILanes
+    function cancelExit(bytes32 pool) external {
+        require(exitAt[pool][msg.sender] != 0, NoExitRequested(msg.sender));
+        delete exitAt[pool][msg.sender];
+        emit ExitCancelled(pool, msg.sender);
+    }
+
+    /// @inheritdoc ILanes
+    function exit(bytes32 pool) external {
+        uint256 due = exitAt[pool][msg.sender];
+        require(due != 0, NoExitRequested(msg.sender));
+        require(block.timestamp >= due, ExitTooEarly(msg.sender, due));
+        delete exitAt[pool][msg.sender];
+        bytes32 key = keyOf(msg.sender);
+        uint256 balance = LEDGER.balanceOf(pool, Account.Balance, key);
+        uint256 bond = LEDGER.balanceOf(pool, Account.Bond, key);
+        uint256 eMoney = LEDGER.balanceOf(pool, Account.Check, key);
+        LEDGER.move(pool, Account.Balance, key, Account.Free, key, balance);
+        LEDGER.move(pool, Account.Bond, key, Account.Free, key, bond);
+        // Fees that checking did not use are burnt, so skipping checks earns nothing.
+        LEDGER.move(pool, Account.Check, key, Account.Burn, 0, eMoney);
+        emit Exited(pool, msg.sender, balance + bond, eMoney);
+    }
+
+    // --------------------------------------------------------------------------------------------------- servers
+
+    /// @inheritdoc ILanes
+    function redeem(bytes32 pool, address server, Voucher[] calldata vouchers, bytes[] calldata signatures) external {
+        PoolParams memory p = PoolStore.load(POOLS, pool);
+        uint32 epoch = p.epochOf(block.timestamp);
+        require(STAKING.isOpen(pool, epoch), PoolTooSmall(pool, epoch));
+        uint256 freeAt = (uint256(epoch) + 1) * p.epochLength + p.vestingWindow;
+        // A conviction must find stake for as long as it can take these rewards.
+        require(STAKING.isBondedUntil(pool, server, freeAt), NotBonded(pool, server, freeAt));
+        uint256 total;
+        for (uint256 i; i < vouchers.length; ++i) {
+            total += _redeemOne(p, pool, server, vouchers[i], signatures[i]);
+        }
+        vestingOf[pool][server][epoch] += total;
+        emit VestingAdded(pool, server, epoch, total, freeAt);
+    }
+
+    /// @inheritdoc ILanes
+    function release(bytes32 pool, address server, uint32[] calldata epochs) external {
+        PoolParams memory p = PoolStore.load(POOLS, pool);
+        IStaking.Server memory s = STAKING.serverOf(pool, server);
+        require(!s.convicted, Convicted(pool, server));
+        require(s.openDisputes == 0, ServerFrozen(pool, server));
+        for (uint256 i; i < epochs.length; ++i) {
+            uint256 freeAt = (uint256(epochs[i]) + 1) * p.epochLength + p.vestingWindow;
+            require(block.timestamp >= freeAt, VestingClosed(pool, server, epochs[i], freeAt));
+            uint256 amount = vestingOf[pool][server][epochs[i]];
+            delete vestingOf[pool][server][epochs[i]];
+            LEDGER.move(pool, Account.Vesting, keyOf(server), Account.Free, keyOf(server), amount);
+            emit VestingReleased(pool, server, epochs[i], amount);
+        }
+    }
+
+    /// @inheritdoc ILanes
+    function forfeit(bytes32 pool, address server) external returns (uint256 amount) {
+        require(msg.sender == DISPUTES, NotModule(msg.sender));
+        amount = LEDGER.balanceOf(pool, Account.Vesting, keyOf(server));
+        LEDGER.move(pool, Account.Vesting, keyOf(server), Account.Burn, 0, amount);
+        emit VestingForfeited(pool, server, amount);
+    }
+
+    /// @inheritdoc ILanes
+    function laneOf(bytes32 pool, address user, address server, uint64 lane) external view returns (Lane memory) {
+        return _lanes[_laneId(pool, user, server, lane)];
+    }
+
+    // -------------------------------------------------------------------------------------------------- internals
+
+    function _redeemOne(
+        PoolParams memory p,
+        bytes32 pool,
+        address server,
+        Voucher calldata v,
+        bytes calldata signature
+    ) private returns (uint256 reward) {
+        require(v.pool == pool && v.server == server, VoucherOfOther(v.pool, v.server));
+        uint256 signedAt = IBeacon(p.beacon).timeOf(v.round);
+        require(signedAt <= block.timestamp, VoucherFromFuture(v.round));
+        require(
+            block.timestamp <= signedAt + p.voucherWindow, VoucherExpired(v.user, v.lane, signedAt + p.voucherWindow)
+        );
+        _requireSigned(pool, v.user, p.epochOf(signedAt), Hashes.voucher(v), signature);
+
+        Lane storage lane = _lanes[_laneId(pool, v.user, server, v.lane)];
+        Lane memory old = lane;
+        require(v.count > old.count, NothingToRedeem(v.user, v.lane));
+        require(v.sequence > old.sequence && v.units >= old.units, VoucherInconsistent(v.user, v.lane));
+        uint256 count = v.count - old.count;
+        uint256 units = v.units - old.units;
+        require(
+            units <= count * p.maxUnits && count <= v.sequence - old.sequence, VoucherInconsistent(v.user, v.lane)
+        );
+        (lane.sequence, lane.count, lane.units) = (v.sequence, v.count, v.units);
+
+        reward = uint256(p.rewardFixed) * count + uint256(p.rewardUnit) * units;
+        uint256 base = uint256(p.feeFixed) * count + uint256(p.feeUnit) * units;
+        uint256 credited = _checkRoom(p, pool, v.user, p.checkCredit(count, units));
+        _charge(pool, v.user, server, reward, credited, base - credited);
+        emit Redeemed(
+            pool, server, v.user, v.lane, v.sequence, v.count, v.units, v.root, reward, credited, base - credited
+        );
+    }
+
+    /// @dev Balance first, then bond.
+    function _charge(bytes32 pool, address user, address server, uint256 reward, uint256 credited, uint256 burnt)
+        private
+    {
+        bytes32 key = keyOf(user);
+        uint256 cost = reward + credited + burnt;
+        uint256 balance = LEDGER.balanceOf(pool, Account.Balance, key);
+        if (balance < cost) {
+            uint256 bond = LEDGER.balanceOf(pool, Account.Bond, key);
+            require(balance + bond >= cost, UserCannotPay(user, cost, balance + bond));
+            LEDGER.move(pool, Account.Bond, key, Account.Balance, key, cost - balance);
+        }
+        LEDGER.move(pool, Account.Balance, key, Account.Vesting, keyOf(server), reward);
+        LEDGER.move(pool, Account.Balance, key, Account.Check, key, credited);
+        LEDGER.move(pool, Account.Balance, key, Account.Burn, 0, burnt);
+    }
+
+    /// @dev As much of `credit` as fits under the cap.
+    function _checkRoom(PoolParams memory p, bytes32 pool, address user, uint256 credit)
+        private
+        view
+        returns (uint256)
+    {
+        uint256 held = LEDGER.balanceOf(pool, Account.Check, keyOf(user));
+        uint256 room = p.checkCap > held ? p.checkCap - held : 0;
+        return credit < room ? credit : room;
+    }
+
+    function _laneId(bytes32 pool, address user, address server, uint64 lane) private pure returns (bytes32) {
+        return keccak256(abi.encode(pool, user, server, lane));
+    }
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import { ECDSA } from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import { IStaking } from "./interfaces/IStaking.sol";
+import { Hashes } from "./libraries/Hashes.sol";
+
+/// @title What modules that accept signed messages share: the deployment's domain and the check against a key's epoch.
+abstract contract SignedMessages {
+    /// @notice The signature was not made by `owner`'s key of `epoch`.
+    error WrongSigner(address owner, address expected, address recovered);
+
+    address private immutable _LEDGER;
+    IStaking private immutable _KEYS;
+    uint256 private immutable _CHAIN_ID;
+    bytes32 private immutable _SEPARATOR;
+
+    constructor(address ledger, address staking) {
+        _LEDGER = ledger;
+        _KEYS = IStaking(staking);
+        _CHAIN_ID = block.chainid;
+        _SEPARATOR = Hashes.domain(block.chainid, ledger);
+    }
+
+    /// @notice EIP-712 domain separator; follows the chain id through a fork.
+    function domainSeparator() public view returns (bytes32) {
+        return block.chainid == _CHAIN_ID ? _SEPARATOR : Hashes.domain(block.chainid, _LEDGER);
+    }
+
+    /// @dev Length, `v` and a low `s` are checked by the library, each with its own error.
+    function _requireSigned(bytes32 pool, address owner, uint32 epoch, bytes32 structHash, bytes calldata signature)
+        internal
+        view
+    {
+        address recovered = ECDSA.recover(Hashes.typed(domainSeparator(), structHash), signature);
+        address expected = _KEYS.keyAt(pool, owner, epoch);
+        require(recovered == expected, WrongSigner(owner, expected, recovered));
+    }
+}

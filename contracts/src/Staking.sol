@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import { ILedger } from "./interfaces/ILedger.sol";
+import { IStaking } from "./interfaces/IStaking.sol";
+import { History } from "./libraries/Histories.sol";
+import { PoolStore } from "./libraries/PoolStore.sol";
+import { Account, keyOf } from "./types/Accounts.sol";
+import { Modules } from "./types/Modules.sol";
+import { PoolParams } from "./types/PoolParams.sol";
+
+/// @title Staking: see IStaking.
+contract Staking is IStaking {
+    /// @dev Epochs until a change of the table or of a key holds.
+    uint32 private constant DELAY = 2;
+    uint256 private constant MAX_ENDPOINT = 256;
+    /// @dev Bounds one purchase's gas.
+    uint32 private constant MAX_JOIN = 64;
+
+    address public immutable POOLS;
+    ILedger public immutable LEDGER;
+    address public immutable DISPUTES;
+
+    struct Table {
+        uint64 lastSeat;
+        History count; // epoch => number of seats
+        mapping(uint256 index => History) occupant; // epoch => seat
+    }
+
+    mapping(bytes32 pool => Table) private _tables;
+    mapping(bytes32 pool => mapping(uint64 seat => Seat)) private _seats;
+    mapping(bytes32 pool => mapping(address server => Server)) private _servers;
+    mapping(bytes32 pool => mapping(address owner => History)) private _keys; // epoch => key
+
+    modifier onlyDisputes() {
+        require(msg.sender == DISPUTES, NotModule(msg.sender));
+        _;
+    }
+
+    constructor(Modules memory modules) {
+        POOLS = modules.pools;
+        LEDGER = ILedger(modules.ledger);
+        DISPUTES = modules.disputes;
+    }
+
+    // ---------------------------------------------------------------------------------------------------- owners
+
+    /// @inheritdoc IStaking
+    function join(bytes32 pool, uint32 count) external returns (uint64 first) {
+        require(count > 0 && count <= MAX_JOIN, InvalidCount());
+        PoolParams memory p = PoolStore.load(POOLS, pool);
+        Server storage server = _servers[pool][msg.sender];
+        require(!server.convicted, Convicted(pool, msg.sender));
+        Table storage table = _tables[pool];
+        uint32 epoch = p.epochOf(block.timestamp) + DELAY;
+        uint32 index = uint32(table.count.latest());
+        first = table.lastSeat + 1;
+        table.lastSeat += count;
+        server.seats += count;
+        table.count.push(epoch, index + count);
+        uint256 price = uint256(p.seatStake) + p.seatFloat;
+        for (uint32 i; i < count; ++i) {
+            uint64 seat = first + i;
+            _seats[pool][seat] = Seat({ owner: msg.sender, index: index + i, exitAt: 0, suspended: false });
+            table.occupant[index + i].push(epoch, seat);
+            LEDGER.move(pool, Account.Free, keyOf(msg.sender), Account.Seat, _keyOf(seat), price);
+            emit SeatJoined(pool, seat, msg.sender, index + i, epoch);
+        }
+    }
+
+    /// @inheritdoc IStaking
+    function unbond(bytes32 pool, uint64 seat) external {
+        require(_owned(pool, seat).exitAt == 0, AlreadyLeaving(pool, seat));
+        _remove(pool, seat);
+    }
+
+    /// @inheritdoc IStaking
+    function evict(bytes32 pool, uint64 seat) external {
+        Seat storage s = _existing(pool, seat);
+        require(s.exitAt == 0, AlreadyLeaving(pool, seat));
+        require(s.suspended || _servers[pool][s.owner].convicted, NotOwner(pool, seat, msg.sender));
+        _remove(pool, seat);
+    }
+
+    /// @inheritdoc IStaking
+    function withdraw(bytes32 pool, uint64 seat) external {
+        Seat storage s = _owned(pool, seat);
+        require(s.exitAt != 0, NotLeaving(pool, seat));
+        require(block.timestamp >= s.exitAt, StillBonded(pool, seat, s.exitAt));
+        uint32 open = _servers[pool][msg.sender].openDisputes;
+        require(open == 0, ServerFrozen(pool, msg.sender, open));
+        uint256 amount = LEDGER.balanceOf(pool, Account.Seat, _keyOf(seat));
+        LEDGER.move(pool, Account.Seat, _keyOf(seat), Account.Free, keyOf(msg.sender), amount);
+        emit SeatWithdrawn(pool, seat, amount);
+    }
+
+    /// @inheritdoc IStaking
+    function topUp(bytes32 pool, uint64 seat, uint256 amount) external {
+        _owned(pool, seat);
+        LEDGER.move(pool, Account.Free, keyOf(msg.sender), Account.Seat, _keyOf(seat), amount);
+    }
+
+    /// @inheritdoc IStaking
+    function setKey(bytes32 pool, address key) external {
+        require(key != address(0), ZeroKey());
+        uint32 epoch = PoolStore.load(POOLS, pool).epochOf(block.timestamp) + DELAY;
+        _keys[pool][msg.sender].push(epoch, uint160(key));
+        emit KeySet(pool, msg.sender, key, epoch);
+    }
+
+    /// @inheritdoc IStaking
+    function setEndpoint(bytes32 pool, string calldata url) external {
+        require(bytes(url).length <= MAX_ENDPOINT, EndpointTooLong(bytes(url).length));
+        require(PoolStore.exists(POOLS, pool), SeatUnknown(pool, 0));
+        emit EndpointSet(pool, msg.sender, url);
+    }
+
+    // -------------------------------------------------------------------------------------------------- disputes
+
+    /// @inheritdoc IStaking
+    function accuse(bytes32 pool, address server, bool opened) external onlyDisputes {
+        Server storage s = _servers[pool][server];
+        if (opened) ++s.openDisputes;
+        else --s.openDisputes;
+        emit FrozenChanged(pool, server, s.openDisputes);
+    }
+
+    /// @inheritdoc IStaking
+    function slash(bytes32 pool, uint64 seat, uint256 dispute) external onlyDisputes returns (uint256 amount) {
+        Seat storage s = _existing(pool, seat);
+        uint256 held = LEDGER.balanceOf(pool, Account.Seat, _keyOf(seat));
+        uint256 stake = PoolStore.load(POOLS, pool).seatStake;
+        amount = held < stake ? held : stake;
+        LEDGER.move(pool, Account.Seat, _keyOf(seat), Account.Case, bytes32(dispute), amount);
+        emit SeatSlashed(pool, seat, dispute, amount);
+        _suspend(pool, seat, s);
+        Server storage server = _servers[pool][s.owner];
+        if (!server.convicted) {
+            server.convicted = true;
+            emit ServerConvicted(pool, s.owner);
+        }
+    }
+
+    /// @inheritdoc IStaking
+    function fine(bytes32 pool, uint64 seat) external onlyDisputes returns (uint256 amount) {
+        Seat storage s = _existing(pool, seat);
+        PoolParams memory p = PoolStore.load(POOLS, pool);
+        uint256 held = LEDGER.balanceOf(pool, Account.Seat, _keyOf(seat));
+        amount = held < p.jurorPenalty ? held : p.jurorPenalty;
+        LEDGER.move(pool, Account.Seat, _keyOf(seat), Account.Burn, 0, amount);
+        emit SeatFined(pool, seat, amount);
+        if (held - amount < p.seatStake) _suspend(pool, seat, s);
+    }
+
+    // ----------------------------------------------------------------------------------------------------- views
+
+    /// @inheritdoc IStaking
+    function seatCount(bytes32 pool, uint32 epoch) public view returns (uint32) {
+        return uint32(_tables[pool].count.valueAt(epoch));
+    }
+
+    /// @inheritdoc IStaking
+    function seatAt(bytes32 pool, uint32 epoch, uint256 index) external view returns (uint64) {
+        require(index < seatCount(pool, epoch), IndexOutOfRange(pool, epoch, index));
+        return uint64(_tables[pool].occupant[index].valueAt(epoch));
+    }
+
+    /// @inheritdoc IStaking
+    function isOpen(bytes32 pool, uint32 epoch) external view returns (bool) {
+        return seatCount(pool, epoch) >= 3 * uint256(PoolStore.load(POOLS, pool).secondJury);
+    }
+
+    /// @inheritdoc IStaking
+    function seatOf(bytes32 pool, uint64 seat) external view returns (Seat memory) {
+        return _seats[pool][seat];
+    }
+
+    /// @inheritdoc IStaking
+    function serverOf(bytes32 pool, address server) external view returns (Server memory) {
+        return _servers[pool][server];
+    }
+
+    /// @inheritdoc IStaking
+    function isActive(bytes32 pool, uint64 seat) external view returns (bool) {
+        Seat storage s = _seats[pool][seat];
+        return s.owner != address(0) && !s.suspended && !_servers[pool][s.owner].convicted;
+    }
+
+    /// @inheritdoc IStaking
+    function isBondedUntil(bytes32 pool, address server, uint256 time) external view returns (bool) {
+        Server storage s = _servers[pool][server];
+        return !s.convicted && (s.seats > 0 || s.bondedUntil >= time);
+    }
+
+    /// @inheritdoc IStaking
+    function keyAt(bytes32 pool, address owner, uint32 epoch) external view returns (address) {
+        uint160 key = _keys[pool][owner].valueAt(epoch);
+        return key == 0 ? owner : address(key);
+    }
+
+    // -------------------------------------------------------------------------------------------------- internals
+
+    /// @dev The last seat of the table takes the leaving one's place, so both writes and reads stay small.
+    function _remove(bytes32 pool, uint64 seat) private {
+        PoolParams memory p = PoolStore.load(POOLS, pool);
+        Table storage table = _tables[pool];
+        Seat storage s = _seats[pool][seat];
+        uint32 epoch = p.epochOf(block.timestamp) + DELAY;
+        uint32 last = uint32(table.count.latest()) - 1;
+        uint64 moved = uint64(table.occupant[last].latest());
+        uint32 index = s.index;
+        if (moved != seat) {
+            table.occupant[index].push(epoch, moved);
+            _seats[pool][moved].index = index;
+        }
+        table.count.push(epoch, last);
+        uint40 exitAt = uint40(uint256(epoch) * p.epochLength + p.unbondingWindow);
+        s.exitAt = exitAt;
+        Server storage server = _servers[pool][s.owner];
+        if (!s.suspended) {
+            --server.seats;
+            if (exitAt > server.bondedUntil) server.bondedUntil = exitAt;
+        }
+        emit SeatLeft(pool, seat, index, moved, epoch, exitAt);
+    }
+
+    function _suspend(bytes32 pool, uint64 seat, Seat storage s) private {
+        if (s.suspended) return;
+        s.suspended = true;
+        if (s.exitAt == 0) --_servers[pool][s.owner].seats;
+        emit SeatSuspended(pool, seat);
+    }
+
+    function _existing(bytes32 pool, uint64 seat) private view returns (Seat storage s) {
+        s = _seats[pool][seat];
+        require(s.owner != address(0), SeatUnknown(pool, seat));
+    }
+
+    function _owned(bytes32 pool, uint64 seat) private view returns (Seat storage s) {
+        s = _existing(pool, seat);
+        require(s.owner == msg.sender, NotOwner(pool, seat, msg.sender));
+    }
+
+    function _keyOf(uint64 seat) private pure returns (bytes32) {
+        return bytes32(uint256(seat));
+    }
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import { Evidence } from "../types/Messages.sol";
+
+/// @title Checks: whether a response was due to be checked and by whom, and the validator's pay.
+interface IChecks {
+    enum ClaimState {
+        None,
+        Pending, // the money waits in the Claim account until no dispute can be opened
+        Paid,
+        Void, // the validator was convicted; the money went back
+        Settled // a dispute over the response paid instead
+    }
+
+    struct Claim {
+        address validator;
+        uint32 units;
+        uint40 freeAt;
+        ClaimState state;
+    }
+
+    /// @notice What `verify` found out about evidence.
+    struct Checked {
+        bytes32 requestHash;
+        bytes32 responseHash;
+        bytes32 ticket;
+        uint256 units;
+        uint64 ticketRound;
+        uint256 ticketTime; // unix seconds
+    }
+
+    event Claimed(
+        bytes32 indexed pool,
+        bytes32 indexed response,
+        address indexed validator,
+        address user,
+        uint256 pay,
+        uint256 discount,
+        uint256 freeAt
+    );
+    event ClaimPaid(bytes32 indexed pool, bytes32 indexed response, address indexed validator);
+    event ClaimVoid(bytes32 indexed pool, bytes32 indexed response, address indexed validator);
+
+    error WrongRequest(bytes32 expected, bytes32 given);
+    error WrongResponse(bytes32 expected, bytes32 given);
+    error WrongTicketNonce();
+    error UnitsOverLimit(uint256 units, uint256 limit);
+    error FinishInvalid(uint8 finish);
+    error RoundsOutOfOrder(uint64 requestRound, uint64 responseRound);
+    error AnsweredAfterDeadline(uint256 deadline, uint256 time);
+    error NotServersSeat(uint64 seat, address server);
+    error NotDrawn(bytes32 ticket, uint256 rate);
+    error CounterOverLimit(uint8 counter, uint8 redraws);
+    error WrongValidator(uint64 drawn, uint64 given);
+    error ValidatorIsServer(address server);
+    error PoolTooSmall(bytes32 pool, uint32 epoch);
+    error ClaimExists(bytes32 response);
+    error ClaimNotPending(bytes32 response);
+    error ClaimTooLate(uint256 until);
+    error ClaimTooEarly(uint256 freeAt);
+    error CheckNotFunded(address user, uint256 needed, uint256 available);
+    error Frozen(address account);
+    error NotModule(address caller);
+
+    /// @notice Reverts unless the evidence is complete: every signature, the ticket below the rate, and the validator's draw.
+    function verify(Evidence calldata evidence) external view returns (Checked memory);
+
+    /// @notice Claims the pay of a check that found both digests equal; it is paid once no dispute can be opened any more.
+    function claim(Evidence calldata evidence) external;
+
+    /// @notice Pays a claim to the validator, and the discount to the user. Anyone may send it.
+    function settle(bytes32 pool, address user, bytes32 response) external;
+
+    /// @notice Disputes only: takes the claim on a response, if one is pending, back to the user, so that the check of this
+    /// response is paid by the dispute alone.
+    /// @return unpaid Whether the check has not been paid by a claim before.
+    function replace(bytes32 pool, address user, bytes32 response) external returns (bool unpaid);
+
+    function claimOf(bytes32 pool, address user, bytes32 response) external view returns (Claim memory);
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import { PoolParams, THOUSAND, RATE_ONE } from "../types/PoolParams.sol";
+
+/// @notice The conditions that a pool must meet; docs/ECONOMICS.md derives each.
+enum Condition {
+    Domain, // a parameter outside its range
+    Deterrence, // a liar loses more than it gains, for every size
+    Forfeiture, // many wrong answers at once gain nothing either
+    PositiveBurn, // self-dealing loses money
+    Coverage, // a conviction covers its payouts and burns 2J
+    Participation, // honest servers, users and jurors earn
+    Windows, // nothing leaves while it can still be claimed
+    Bond, // a user's bond pays its first checks and a dispute
+    Jury, // colluders neither frame nor block often
+    AuditsUnsupported // this deployment has no audits
+}
+
+/// @title The enforced conditions, in integers, decided to the last unit.
+library Conditions {
+    /// @notice A pool was refused because its parameters break `condition`.
+    error PoolRefused(Condition condition);
+
+    /// @dev Fixed point of probabilities inside `tail`.
+    uint256 private constant ONE = 1 << 192;
+
+    /// @notice Reverts with the first condition that `p` breaks.
+    /// @param period Seconds between two rounds of the pool's beacon.
+    function enforce(PoolParams memory p, uint256 period) internal pure {
+        require(_domain(p), PoolRefused(Condition.Domain));
+        require(p.auditRateFixed == 0 && p.auditRateUnit == 0, PoolRefused(Condition.AuditsUnsupported));
+        (bool covered, uint256 net) = netStake(p);
+        require(covered && net >= 2 * p.juryBudget(), PoolRefused(Condition.Coverage));
+        require(_deterrence(p, net), PoolRefused(Condition.Deterrence));
+        require(_forfeiture(p, net), PoolRefused(Condition.Forfeiture));
+        require(_positiveBurn(p), PoolRefused(Condition.PositiveBurn));
+        require(_participation(p), PoolRefused(Condition.Participation));
+        require(_windows(p, period), PoolRefused(Condition.Windows));
+        require(_bond(p), PoolRefused(Condition.Bond));
+        require(_jury(p, p.firstJury) && _jury(p, p.secondJury), PoolRefused(Condition.Jury));
+    }
+
+    /// @notice S_net: what a conviction costs a server that is also the user, the other server and the jury.
+    /// @return covered False if the payouts exceed the stake.
+    /// @return net `S − (S/3 + fee + u0 + u·m + check pay + J + gas)` at the largest request.
+    function netStake(PoolParams memory p) internal pure returns (bool covered, uint256 net) {
+        uint256 m = p.maxUnits;
+        uint256 stake = p.seatStake;
+        uint256 payouts = stake / 3 + p.fee(m) + p.baseFee(m) + p.checkPay(m) + p.juryBudget() + p.gasAllowance;
+        return stake > payouts ? (true, stake - payouts) : (false, 0);
+    }
+
+    /// @notice Upper bound of P[Bin(n, collusion/1000) >= k], as a fraction of 2^64.
+    /// @dev Terms by the recurrence `t(i+1) = t(i)·(n−i)·r / ((i+1)·(1−r))`, each rounded up at 192 bits.
+    function tail(uint256 n, uint256 k, uint256 collusion) internal pure returns (uint256) {
+        uint256 term = ONE;
+        for (uint256 i; i < n; ++i) {
+            term = _ceilDiv(term * (THOUSAND - collusion), THOUSAND);
+        }
+        uint256 sum = k == 0 ? term : 0;
+        for (uint256 i; i < n; ++i) {
+            term = _ceilDiv(term * (n - i) * collusion, (i + 1) * (THOUSAND - collusion));
+            if (i + 1 >= k) sum += term;
+        }
+        uint256 bound = (sum >> 128) + 1;
+        return bound < RATE_ONE ? bound : RATE_ONE;
+    }
+
+    /// @notice Seats that a verdict needs: two thirds of the jury, rounded up.
+    function quorum(uint256 jurySize) internal pure returns (uint256) {
+        return (2 * jurySize + 2) / 3;
+    }
+
+    function _domain(PoolParams memory p) private pure returns (bool) {
+        return p.token != address(0) && p.beacon != address(0) && p.arbiter != address(0) && p.maxUnits > 0
+            && p.maxUnits <= 1 << 24 && p.maxInputBytes > 0 && p.maxInputBytes <= 64 * 1024 && p.outputWeight > 0
+            && p.promptWeight <= 1 << 16 && p.outputWeight <= 1 << 16 && p.stride > 0 && p.setSize > 0
+            && p.setSize <= 32 && p.firstJury >= 3 && p.secondJury > p.firstJury && 3 * p.collusion < THOUSAND
+            && p.discount <= THOUSAND && p.epochLength > 0 && p.challengeRate(p.maxUnits) <= RATE_ONE
+            && p.rateFixed <= RATE_ONE && p.rateUnit <= RATE_ONE && p.challengeRate(1) > 0;
+    }
+
+    /// @dev `p(m)·(1−r)·(1−v1·v2)·(pay(m)+S_net) > pay(m)+g`. The difference is convex in m, so its least value over the
+    /// integers is where its slope changes sign; bisection finds that place exactly.
+    function _deterrence(PoolParams memory p, uint256 net) private pure returns (bool) {
+        uint256 v1 = tail(p.firstJury, p.firstJury - quorum(p.firstJury) + 1, p.collusion);
+        uint256 v2 = tail(p.secondJury, p.secondJury - quorum(p.secondJury) + 1, p.collusion);
+        // (1−r)(1−v1·v2), as a fraction of 2^32, rounded down.
+        uint256 caught = (RATE_ONE - _ceilDiv(v1 * v2, RATE_ONE)) * (THOUSAND - p.collusion) / THOUSAND >> 32;
+        (uint256 low, uint256 high) = (1, p.maxUnits);
+        while (low < high) {
+            uint256 middle = (low + high) / 2;
+            if (_margin(p, net, caught, middle + 1) >= _margin(p, net, caught, middle)) high = middle;
+            else low = middle + 1;
+        }
+        return _margin(p, net, caught, low) > 0;
+    }
+
+    /// @dev Deterrence at one size, times 2^96. Below 2^64·2^32·2^122 by the fields' widths, so it never wraps.
+    function _margin(PoolParams memory p, uint256 net, uint256 caught, uint256 m) private pure returns (int256) {
+        uint256 pay = p.pay(m);
+        return int256(p.challengeRate(m) * caught * (pay + net)) - int256((pay + p.outsideGain) << 96);
+    }
+
+    /// @dev Vesting outlasts every window, so a conviction takes the pay of all other wrong answers too; what they gain
+    /// beyond that is worst for the smallest.
+    function _forfeiture(PoolParams memory p, uint256 net) private pure returns (bool) {
+        uint256 honest = uint256(p.rewardUnit) + p.rewardFixed;
+        uint256 wrong = uint256(p.outsideGain) + p.costUnit;
+        return wrong <= honest || (p.maxPending > 0 && uint256(p.maxPending) * (wrong - honest) < net);
+    }
+
+    /// @dev Base fees exceed the e-money made of them, coefficient by coefficient; that implies
+    /// `u0 + u·m > p(m)·check(m)` for every m, since p(m) <= p(maxUnits).
+    function _positiveBurn(PoolParams memory p) private pure returns (bool) {
+        uint256 rate = p.challengeRate(p.maxUnits);
+        uint256 unit = uint256(p.rewardUnit) * THOUSAND + uint256(p.feeUnit) * p.discount;
+        return rate * unit < (uint256(p.feeUnit) * THOUSAND) << 64
+            && rate * p.checkFixed <= uint256(p.feeFixed) << 64;
+    }
+
+    function _participation(PoolParams memory p) private pure returns (bool) {
+        uint256 work = uint256(p.costUnit) * p.maxUnits;
+        return p.rewardUnit >= p.costUnit && (p.rewardFixed > 0 || p.rewardUnit > p.costUnit) && p.discount > 0
+            && p.feeUnit > 0 && p.jurorPay >= work + p.gasAllowance && p.jurorPenalty > work
+            && p.seatFloat >= p.jurorPenalty;
+    }
+
+    function _windows(PoolParams memory p, uint256 period) private pure returns (bool) {
+        // The margin: rounds between a response and its ticket, and between a publication and each jury's draw.
+        uint256 margin = (uint256(p.stride) + 10) * period;
+        uint256 dispute = uint256(p.disputeWindow) + p.publishWindow
+            + 2 * (uint256(p.commitWindow) + p.proposeWindow) + p.auditWindow + margin;
+        uint256 checking = (uint256(p.redraws) + 1) * p.answerWindow;
+        return p.vestingWindow >= dispute && p.unbondingWindow >= uint256(p.voucherWindow) + p.vestingWindow
+            && p.exitWindow >= uint256(p.voucherWindow) + checking + p.claimWindow && p.claimWindow >= checking
+            && p.disputeWindow >= uint256(p.claimWindow) + p.answerWindow && p.answerWindow > 0
+            && p.publishWindow > 0 && p.commitWindow > 0 && p.proposeWindow > 0 && p.requestWindow > 0;
+    }
+
+    function _bond(PoolParams memory p) private pure returns (bool) {
+        uint256 m = p.maxUnits;
+        return p.minBond >= p.juryBudget() + p.freezePrice + p.fee(m) + 10 * p.check(m);
+    }
+
+    /// @dev `P_frame·(2(S/3 + fee + base fee) + J) < (1 − P_frame)(1 − r)·J`: opening a dispute in the hope of a colluding
+    /// jury loses money.
+    function _jury(PoolParams memory p, uint256 size) private pure returns (bool) {
+        uint256 frame = tail(size, quorum(size), p.collusion);
+        uint256 m = p.maxUnits;
+        uint256 prize = 2 * (uint256(p.seatStake) / 3 + p.fee(m) + p.baseFee(m)) + p.juryBudget();
+        return frame * prize * THOUSAND < (RATE_ONE - frame) * (THOUSAND - p.collusion) * p.juryBudget();
+    }
+
+    function _ceilDiv(uint256 a, uint256 b) private pure returns (uint256) {
+        return a == 0 ? 0 : (a - 1) / b + 1;
+    }
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {
+    InferenceRequest,
+    InferenceResponse,
+    Cancel,
+    Voucher,
+    Challenge,
+    CheckAnswer,
+    Role
+} from "../types/Messages.sol";
+
+/// @title Every hash of the protocol. crates/protocol computes the same; tests/vectors/protocol.json holds both to it.
+/// @dev All hashes cover typed structs, never signatures: a malleable signature would be free grinding.
+library Hashes {
+    bytes32 internal constant DOMAIN_TYPE =
+        keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
+    bytes32 internal constant REQUEST_TYPE = keccak256(
+        "InferenceRequest(bytes32 pool,address user,address server,uint64 seat,uint32 slot,uint64 lane,uint64 sequence,uint64 round,bytes32 inputHash,bytes32 ticketNonceHash,uint32 maxUnits,uint64 deadline)"
+    );
+    bytes32 internal constant CANCEL_TYPE = keccak256("Cancel(bytes32 request,uint64 round)");
+    bytes32 internal constant RESPONSE_TYPE = keccak256(
+        "InferenceResponse(bytes32 request,bytes32 commitment,bytes32 outputHash,uint32 promptTokens,uint32 outputTokens,uint8 finish,bytes32 cancel,uint64 round)"
+    );
+    bytes32 internal constant VOUCHER_TYPE = keccak256(
+        "Voucher(bytes32 pool,address user,address server,uint64 lane,uint64 sequence,uint64 count,uint64 units,bytes32 root,uint64 round)"
+    );
+    bytes32 internal constant CHALLENGE_TYPE = keccak256(
+        "Challenge(bytes32 request,bytes32 response,bytes32 ticketNonce,uint8 counter,uint64 seat,uint64 round)"
+    );
+    bytes32 internal constant ANSWER_TYPE =
+        keccak256("CheckAnswer(bytes32 response,bytes32 commitment,uint64 seat,uint64 round)");
+
+    bytes32 internal constant TICKET = keccak256("assay.ticket.v1");
+    bytes32 internal constant COMMITMENT = keccak256("assay.commitment.v1");
+    bytes32 internal constant RESPONSE_SUBJECT = keccak256("assay.subject.response.v1");
+    bytes32 internal constant CASE_SUBJECT = keccak256("assay.subject.case.v1");
+    bytes32 internal constant BALLOT_SUBJECT = keccak256("assay.subject.ballot.v1");
+    bytes32 internal constant DRAW_SET = keccak256("assay.draw.set.v1");
+    bytes32 internal constant DRAW_VALIDATOR = keccak256("assay.draw.validator.v1");
+    bytes32 internal constant DRAW_JURY = keccak256("assay.draw.jury.v1");
+
+    /// @notice EIP-712 domain separator of a deployment.
+    function domain(uint256 chainId, address ledger) internal pure returns (bytes32) {
+        return keccak256(abi.encode(DOMAIN_TYPE, keccak256("Assay"), keccak256("1"), chainId, ledger));
+    }
+
+    /// @notice What is signed: the struct's hash in the domain.
+    function typed(bytes32 separator, bytes32 structHash) internal pure returns (bytes32) {
+        return keccak256(abi.encodePacked(hex"1901", separator, structHash));
+    }
+
+    function request(InferenceRequest memory x) internal pure returns (bytes32) {
+        return keccak256(abi.encode(REQUEST_TYPE, x));
+    }
+
+    function cancel(Cancel memory x) internal pure returns (bytes32) {
+        return keccak256(abi.encode(CANCEL_TYPE, x));
+    }
+
+    function response(InferenceResponse memory x) internal pure returns (bytes32) {
+        return keccak256(abi.encode(RESPONSE_TYPE, x));
+    }
+
+    function voucher(Voucher memory x) internal pure returns (bytes32) {
+        return keccak256(abi.encode(VOUCHER_TYPE, x));
+    }
+
+    function challenge(Challenge memory x) internal pure returns (bytes32) {
+        return keccak256(abi.encode(CHALLENGE_TYPE, x));
+    }
+
+    function answer(CheckAnswer memory x) internal pure returns (bytes32) {
+        return keccak256(abi.encode(ANSWER_TYPE, x));
+    }
+
+    /// @notice Subject of a server's commitment: its response without the commitment.
+    function responseSubject(InferenceResponse memory x) internal pure returns (bytes32) {
+        return keccak256(
+            abi.encode(
+                RESPONSE_SUBJECT, x.request, x.outputHash, x.promptTokens, x.outputTokens, x.finish, x.cancel, x.round
+            )
+        );
+    }
+
+    /// @notice Subject of a dispute's case before an arbiter.
+    function caseSubject(uint256 chainId, address disputes, uint256 id) internal pure returns (bytes32) {
+        return keccak256(abi.encode(CASE_SUBJECT, chainId, disputes, id));
+    }
+
+    /// @notice Subject of the commitments and of the draw of one ballot over a case.
+    function ballotSubject(bytes32 caseSubject_, uint256 ballot) internal pure returns (bytes32) {
+        return keccak256(abi.encode(BALLOT_SUBJECT, caseSubject_, ballot));
+    }
+
+    /// @notice Shows that `signer` knew `digest`; can't be copied by another signer or for another subject.
+    function commitment(Role role, address signer, bytes32 subject, bytes32 digest) internal pure returns (bytes32) {
+        return keccak256(abi.encode(COMMITMENT, role, signer, subject, digest));
+    }
+
+    /// @notice Decides whether a response is challenged, and seeds the draw of its validator.
+    function ticket(bytes32 randomness, bytes32 responseHash, bytes32 ticketNonce) internal pure returns (bytes32) {
+        return keccak256(abi.encode(TICKET, randomness, responseHash, ticketNonce));
+    }
+
+    /// @notice Whether a ticket falls below a rate (a fraction of 2^64).
+    function isDrawn(bytes32 ticket_, uint256 rate) internal pure returns (bool) {
+        return uint256(ticket_) >> 192 < rate;
+    }
+
+    /// @notice An index below `seatCount`, uniform up to 2^-224: chances are shares of stake.
+    function draw(
+        bytes32 domain_,
+        bytes32 randomness,
+        bytes32 pool,
+        bytes32 subject,
+        uint256 counter,
+        uint256 seatCount
+    ) internal pure returns (uint256) {
+        return uint256(keccak256(abi.encode(domain_, randomness, pool, subject, counter))) % seatCount;
+    }
+}

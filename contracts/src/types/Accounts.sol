@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+/// @notice Kinds of account. An account is (pool, kind, key); what the key is depends on the kind.
+enum Account {
+    None,
+    Free, // key: owner. Withdrawable at any time
+    Balance, // key: user. Pays for responses
+    Bond, // key: user. Guarantees what the balance can't pay
+    Check, // key: user. E-money: pays for checks, burnt otherwise
+    Seat, // key: seat id. Stake and float
+    Vesting, // key: server. Rewards that a conviction would still forfeit
+    Claim, // key: validator. Check pay until no dispute can be opened
+    Case, // key: dispute id. Bond of the opener, proceeds of a slash, pay of jurors
+    Burn // key: 0. On its way out of the supply
+}
+
+/// @dev The key of an account that belongs to an address.
+function keyOf(address owner) pure returns (bytes32) {
+    return bytes32(uint256(uint160(owner)));
+}
