@@ -1,1 +1,29 @@
-//! Placeholder crate root.
+//! Deterministic inference: one right answer for every model and input, bit for bit, on every machine.
+//!
+//! The forward pass uses integers only (`docs/ARITHMETIC.md`), so thread count, vector width and batch do not
+//! change a bit. [`Model::open`] loads a GGUF file, [`Generation`] streams tokens and gives the digest `D` after
+//! any number of them, [`run`] recomputes an output that somebody claims.
+//!
+//! No type or instruction for floating-point numbers lies on the path from input to output.
+
+mod backend;
+mod blocks;
+mod cache;
+mod chacha;
+mod engine;
+mod error;
+mod fixed;
+mod generation;
+mod gguf;
+mod model;
+mod reference;
+mod sampling;
+mod template;
+mod tokenizer;
+
+pub use backend::{Backend, Options};
+pub use error::{InputRefused, ModelError, TemplateError, TokenizerError};
+pub use generation::{Generation, Outcome, run};
+pub use model::{Model, ModelInfo};
+pub use template::{ChatMessage, ChatTemplate};
+pub use tokenizer::{Detokenizer, Tokenizer};

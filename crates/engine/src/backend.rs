@@ -1,0 +1,80 @@
+//! Which code computes. Every back end gives the same bits.
+
+use std::fmt;
+
+/// An implementation of the forward pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Backend {
+    /// The fastest one that this machine has.
+    #[default]
+    Auto,
+    /// Plain loops: the specification.
+    Reference,
+    /// x86-64 with AVX2.
+    Avx2,
+    /// x86-64 with AVX-512 F, BW, DQ, VL and VNNI.
+    Avx512,
+}
+
+impl Backend {
+    /// Every implementation, available or not, slowest first.
+    pub const ALL: [Self; 3] = [Self::Reference, Self::Avx2, Self::Avx512];
+
+    /// Implementations that this machine can run, slowest first; the reference always can.
+    pub fn available() -> Vec<Self> {
+        Self::ALL.into_iter().filter(|b| b.is_available()).collect()
+    }
+
+    /// Whether this machine can run it.
+    pub fn is_available(self) -> bool {
+        match self {
+            Self::Auto | Self::Reference => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => is_x86_feature_detected!("avx2"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => {
+                is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx512vnni")
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Avx2 | Self::Avx512 => false,
+        }
+    }
+
+    /// The implementation that runs: for [`Backend::Auto`] the fastest available one, otherwise itself.
+    pub fn resolve(self) -> Self {
+        match self {
+            Self::Auto => Self::available().last().copied().unwrap_or(Self::Reference),
+            other => other,
+        }
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Reference => "reference",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+        })
+    }
+}
+
+/// How to compute. Has no influence on the result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Which implementation.
+    pub backend: Backend,
+    /// Threads, at least 1; the reference uses one. 0 counts as 1, more than 256 as 256.
+    pub threads: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { backend: Backend::Auto, threads: 1 }
+    }
+}

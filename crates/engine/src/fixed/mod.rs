@@ -1,0 +1,13 @@
+//! Integer stand-ins for real functions. Formulas and error bounds: `docs/ARITHMETIC.md`.
+//!
+//! `Qn` is a number stored as an integer multiple of 2^-n.
+
+mod decode;
+mod exp2;
+mod round;
+mod trig;
+
+pub(crate) use decode::{bf16_to_q40, f16_to_q24, f32_parts, f32_to_fixed};
+pub(crate) use exp2::{LOG2_E_Q30, exp2_parts, silu};
+pub(crate) use round::{clamp_i32, half_up, rescale};
+pub(crate) use trig::{cos_sin, rope_turns};
