@@ -41,10 +41,10 @@ contract Checks is IChecks, SignedMessages {
         Checked memory c = _verify(p, e);
         Claim storage record = _claims[_claimId(pool, e.request.user, c.responseHash)];
         require(record.state == ClaimState.None, ClaimExists(c.responseHash));
-        uint256 until = c.ticketTime + p.claimWindow;
+        uint256 until = c.ticketTime + p.windows.claim;
         require(block.timestamp <= until, ClaimTooLate(until));
         address validator = STAKING.seatOf(pool, e.answer.seat).owner;
-        uint256 freeAt = c.ticketTime + p.disputeWindow;
+        uint256 freeAt = c.ticketTime + p.windows.dispute;
         (record.validator, record.units) = (validator, uint32(c.units));
         (record.freeAt, record.state) = (uint40(freeAt), ClaimState.Pending);
 
@@ -126,14 +126,14 @@ contract Checks is IChecks, SignedMessages {
             e.response.finish != 0 && e.response.finish <= uint8(type(Finish).max), FinishInvalid(e.response.finish)
         );
         c.units = p.units(e.response.promptTokens, e.response.outputTokens);
-        uint256 limit = e.request.maxUnits < p.maxUnits ? e.request.maxUnits : p.maxUnits;
+        uint256 limit = e.request.maxUnits < p.limits.maxUnits ? e.request.maxUnits : p.limits.maxUnits;
         require(c.units <= limit, UnitsOverLimit(c.units, limit));
         require(
             e.request.round <= e.response.round && e.response.round <= e.challenge.round
                 && e.challenge.round <= e.answer.round,
             RoundsOutOfOrder(e.request.round, e.response.round)
         );
-        uint256 answeredAt = IBeacon(p.beacon).timeOf(e.response.round);
+        uint256 answeredAt = IBeacon(p.basis.beacon).timeOf(e.response.round);
         require(answeredAt <= e.request.deadline, AnsweredAfterDeadline(e.request.deadline, answeredAt));
         IStaking.Seat memory seat = STAKING.seatOf(e.request.pool, e.request.seat);
         require(seat.owner == e.request.server, NotServersSeat(e.request.seat, e.request.server));
@@ -154,12 +154,12 @@ contract Checks is IChecks, SignedMessages {
     /// @dev The ticket fell below the rate, and drew the validator's seat.
     function _verifyDraw(PoolParams memory p, Evidence calldata e, Checked memory c) private view {
         c.ticketRound = p.ticketRound(e.response.round);
-        c.ticketTime = IBeacon(p.beacon).timeOf(c.ticketRound);
-        bytes32 randomness = IBeacon(p.beacon).randomness(c.ticketRound);
+        c.ticketTime = IBeacon(p.basis.beacon).timeOf(c.ticketRound);
+        bytes32 randomness = IBeacon(p.basis.beacon).randomness(c.ticketRound);
         c.ticket = Hashes.ticket(randomness, c.responseHash, e.challenge.ticketNonce);
         uint256 rate = p.challengeRate(c.units);
         require(Hashes.isDrawn(c.ticket, rate), NotDrawn(c.ticket, rate));
-        require(e.challenge.counter <= p.redraws, CounterOverLimit(e.challenge.counter, p.redraws));
+        require(e.challenge.counter <= p.limits.redraws, CounterOverLimit(e.challenge.counter, p.limits.redraws));
         uint32 epoch = p.epochOf(c.ticketTime);
         bytes32 pool = e.request.pool;
         uint64 drawn = STAKING.seatAt(
@@ -186,7 +186,7 @@ contract Checks is IChecks, SignedMessages {
     }
 
     function _epoch(PoolParams memory p, uint64 round) private view returns (uint32) {
-        return p.epochOf(IBeacon(p.beacon).timeOf(round));
+        return p.epochOf(IBeacon(p.basis.beacon).timeOf(round));
     }
 
     function _claimId(bytes32 pool, address user, bytes32 response) private pure returns (bytes32) {

@@ -49,14 +49,14 @@ contract Disputes is IDisputes {
         IChecks.Checked memory c = CHECKS.verify(e);
         bytes32 pool = e.request.pool;
         PoolParams memory p = PoolStore.load(POOLS, pool);
-        require(block.timestamp <= c.ticketTime + p.disputeWindow, TooLate(c.ticketTime + p.disputeWindow));
+        require(block.timestamp <= c.ticketTime + p.windows.dispute, TooLate(c.ticketTime + p.windows.dispute));
         uint256 other = disputeOf[c.responseHash];
         require(other == 0, AlreadyDisputed(c.responseHash, other));
         Record memory r = _recordOf(e, c);
         require(msg.sender == r.user || msg.sender == r.server || msg.sender == r.validator, NotParty(msg.sender));
         id = ++_last;
-        LEDGER.move(pool, _bondKind(r), keyOf(r.opener), Account.Case, bytes32(id), p.juryBudget() + p.freezePrice);
-        uint256 until = block.timestamp + p.publishWindow;
+        LEDGER.move(pool, _bondKind(r), keyOf(r.opener), Account.Case, bytes32(id), p.juryBudget() + p.prices.freezePrice);
+        uint256 until = block.timestamp + p.windows.publish;
         _disputes[id] = Dispute(keccak256(abi.encode(r)), State.Opened, uint40(until));
         disputeOf[c.responseHash] = id;
         _accuse(r, true);
@@ -68,12 +68,12 @@ contract Disputes is IDisputes {
         Dispute storage d = _inState(id, r, State.Opened);
         require(block.timestamp <= d.until, TooLate(d.until));
         PoolParams memory p = PoolStore.load(POOLS, r.pool);
-        require(input.length <= p.maxInputBytes, InputTooLarge(input.length, p.maxInputBytes));
+        require(input.length <= p.limits.maxInputBytes, InputTooLarge(input.length, p.limits.maxInputBytes));
         bytes32 given = keccak256(input);
         require(given == r.inputHash, WrongInput(r.inputHash, given));
         d.state = State.Published;
         emit InputPublished(id, r.pool, input);
-        IArbiter(p.arbiter).open(r.pool, subjectOf(id));
+        IArbiter(p.basis.arbiter).open(r.pool, subjectOf(id));
     }
 
     /// @inheritdoc IDisputes
@@ -93,11 +93,11 @@ contract Disputes is IDisputes {
         _inState(id, r, State.Published);
         PoolParams memory p = PoolStore.load(POOLS, r.pool);
         (IArbiter.Outcome outcome, bytes32 digest, uint256 payees) =
-            IArbiter(p.arbiter).outcomeOf(address(this), subjectOf(id));
+            IArbiter(p.basis.arbiter).outcomeOf(address(this), subjectOf(id));
         require(outcome == IArbiter.Outcome.Decided || outcome == IArbiter.Outcome.Void, StillPending(id));
-        uint256 jurors = payees * p.jurorPay;
+        uint256 jurors = payees * p.prices.jurorPay;
         if (outcome == IArbiter.Outcome.Void) {
-            _pay(r.pool, id, _bondKind(r), r.opener, p.freezePrice);
+            _pay(r.pool, id, _bondKind(r), r.opener, p.prices.freezePrice);
             uint256 burnt = _burnRest(r.pool, id, jurors);
             _end(id, r, State.Void);
             emit DisputeEnded(id, r.pool, State.Void, 0, false, false, 0, burnt);
@@ -121,16 +121,16 @@ contract Disputes is IDisputes {
         if (!_convicted[seat]) seat = _seatKey(r.pool, r.validatorSeat);
         require(_convicted[seat], NothingConvicted(id));
         PoolParams memory p = PoolStore.load(POOLS, r.pool);
-        _pay(r.pool, id, _bondKind(r), r.opener, p.juryBudget() + p.freezePrice);
+        _pay(r.pool, id, _bondKind(r), r.opener, p.juryBudget() + p.prices.freezePrice);
         uint256 jurors;
         if (state == State.Published) {
-            IArbiter arbiter = IArbiter(p.arbiter);
+            IArbiter arbiter = IArbiter(p.basis.arbiter);
             (IArbiter.Outcome outcome,, uint256 payees) = arbiter.outcomeOf(address(this), subjectOf(id));
             if (outcome == IArbiter.Outcome.Pending) {
                 arbiter.close(subjectOf(id));
                 (,, payees) = arbiter.outcomeOf(address(this), subjectOf(id));
             }
-            jurors = payees * p.jurorPay;
+            jurors = payees * p.prices.jurorPay;
         }
         // The conviction set one jury budget aside for each dispute it cuts short.
         uint256 reserve = _min(LEDGER.balanceOf(r.pool, Account.Case, seat), p.juryBudget());
@@ -151,9 +151,9 @@ contract Disputes is IDisputes {
             bytes32 juror = keccak256(abi.encode(id, ballot, position));
             require(!_settled[juror], JurorSettled(id, ballot, position));
             (uint64 seat, IArbiter.Standing standing) =
-                IArbiter(p.arbiter).standingOf(address(this), subjectOf(id), ballot, position);
+                IArbiter(p.basis.arbiter).standingOf(address(this), subjectOf(id), ballot, position);
             if (standing == IArbiter.Standing.Paid) {
-                uint256 amount = _min(p.jurorPay, _held(r.pool, id));
+                uint256 amount = _min(p.prices.jurorPay, _held(r.pool, id));
                 _pay(r.pool, id, Account.Free, STAKING.seatOf(r.pool, seat).owner, amount);
                 emit JurorPaid(id, seat, ballot, position, amount);
             } else {
@@ -187,15 +187,15 @@ contract Disputes is IDisputes {
         bool serverWrong,
         bool validatorWrong
     ) private {
-        _pay(r.pool, id, _bondKind(r), r.opener, p.juryBudget() + p.freezePrice);
+        _pay(r.pool, id, _bondKind(r), r.opener, p.juryBudget() + p.prices.freezePrice);
         uint256 slashed;
         if (serverWrong) slashed += _slash(id, r.pool, r.serverSeat, r.server);
         if (validatorWrong) slashed += _slash(id, r.pool, r.validatorSeat, r.validator);
         bool unpaid = CHECKS.replace(r.pool, r.user, r.response);
 
         uint256 left = slashed > jurors ? slashed - jurors : 0;
-        left -= _payUpTo(r.pool, id, Account.Free, r.opener, p.gasAllowance, left);
-        uint256 compensation = p.seatStake / 3;
+        left -= _payUpTo(r.pool, id, Account.Free, r.opener, p.prices.gasAllowance, left);
+        uint256 compensation = p.prices.seatStake / 3;
         uint256 finder = r.opener == r.user ? 0 : compensation / 2;
         if (serverWrong) {
             bool paid = LANES.laneOf(r.pool, r.user, r.server, r.lane).sequence >= r.sequence;
@@ -244,12 +244,12 @@ contract Disputes is IDisputes {
     /// @dev The freeze price goes to the accused who did not open the dispute, in equal parts.
     function _payFrozen(PoolParams memory p, uint256 id, Record calldata r) private {
         if (r.opener == r.server) {
-            _pay(r.pool, id, Account.Free, r.validator, p.freezePrice);
+            _pay(r.pool, id, Account.Free, r.validator, p.prices.freezePrice);
         } else if (r.opener == r.validator) {
-            _pay(r.pool, id, Account.Free, r.server, p.freezePrice);
+            _pay(r.pool, id, Account.Free, r.server, p.prices.freezePrice);
         } else {
-            _pay(r.pool, id, Account.Free, r.server, p.freezePrice / 2);
-            _pay(r.pool, id, Account.Free, r.validator, p.freezePrice - p.freezePrice / 2);
+            _pay(r.pool, id, Account.Free, r.server, p.prices.freezePrice / 2);
+            _pay(r.pool, id, Account.Free, r.validator, p.prices.freezePrice - p.prices.freezePrice / 2);
         }
     }
 

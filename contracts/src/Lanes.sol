@@ -45,7 +45,7 @@ contract Lanes is ILanes, SignedMessages {
 
     /// @inheritdoc ILanes
     function requestExit(bytes32 pool) external {
-        uint256 due = block.timestamp + PoolStore.load(POOLS, pool).exitWindow;
+        uint256 due = block.timestamp + PoolStore.load(POOLS, pool).windows.exit;
         exitAt[pool][msg.sender] = due;
         emit ExitRequested(pool, msg.sender, due);
     }
@@ -81,7 +81,7 @@ contract Lanes is ILanes, SignedMessages {
         PoolParams memory p = PoolStore.load(POOLS, pool);
         uint32 epoch = p.epochOf(block.timestamp);
         require(STAKING.isOpen(pool, epoch), PoolTooSmall(pool, epoch));
-        uint256 freeAt = (uint256(epoch) + 1) * p.epochLength + p.vestingWindow;
+        uint256 freeAt = (uint256(epoch) + 1) * p.windows.epoch + p.windows.vesting;
         // A conviction must find stake for as long as it can take these rewards.
         require(STAKING.isBondedUntil(pool, server, freeAt), NotBonded(pool, server, freeAt));
         uint256 total;
@@ -99,7 +99,7 @@ contract Lanes is ILanes, SignedMessages {
         require(!s.convicted, Convicted(pool, server));
         require(s.openDisputes == 0, ServerFrozen(pool, server));
         for (uint256 i; i < epochs.length; ++i) {
-            uint256 freeAt = (uint256(epochs[i]) + 1) * p.epochLength + p.vestingWindow;
+            uint256 freeAt = (uint256(epochs[i]) + 1) * p.windows.epoch + p.windows.vesting;
             require(block.timestamp >= freeAt, VestingClosed(pool, server, epochs[i], freeAt));
             uint256 amount = vestingOf[pool][server][epochs[i]];
             delete vestingOf[pool][server][epochs[i]];
@@ -131,10 +131,10 @@ contract Lanes is ILanes, SignedMessages {
         bytes calldata signature
     ) private returns (uint256 reward) {
         require(v.pool == pool && v.server == server, VoucherOfOther(v.pool, v.server));
-        uint256 signedAt = IBeacon(p.beacon).timeOf(v.round);
+        uint256 signedAt = IBeacon(p.basis.beacon).timeOf(v.round);
         require(signedAt <= block.timestamp, VoucherFromFuture(v.round));
         require(
-            block.timestamp <= signedAt + p.voucherWindow, VoucherExpired(v.user, v.lane, signedAt + p.voucherWindow)
+            block.timestamp <= signedAt + p.windows.voucher, VoucherExpired(v.user, v.lane, signedAt + p.windows.voucher)
         );
         _requireSigned(pool, v.user, p.epochOf(signedAt), Hashes.voucher(v), signature);
 
@@ -145,12 +145,12 @@ contract Lanes is ILanes, SignedMessages {
         uint256 count = v.count - old.count;
         uint256 units = v.units - old.units;
         require(
-            units <= count * p.maxUnits && count <= v.sequence - old.sequence, VoucherInconsistent(v.user, v.lane)
+            units <= count * p.limits.maxUnits && count <= v.sequence - old.sequence, VoucherInconsistent(v.user, v.lane)
         );
         (lane.sequence, lane.count, lane.units) = (v.sequence, v.count, v.units);
 
-        reward = uint256(p.rewardFixed) * count + uint256(p.rewardUnit) * units;
-        uint256 base = uint256(p.feeFixed) * count + uint256(p.feeUnit) * units;
+        reward = uint256(p.prices.rewardFixed) * count + uint256(p.prices.rewardUnit) * units;
+        uint256 base = uint256(p.prices.feeFixed) * count + uint256(p.prices.feeUnit) * units;
         uint256 credited = _checkRoom(p, pool, v.user, p.checkCredit(count, units));
         _charge(pool, v.user, server, reward, credited, base - credited);
         emit Redeemed(
@@ -182,7 +182,7 @@ contract Lanes is ILanes, SignedMessages {
         returns (uint256)
     {
         uint256 held = LEDGER.balanceOf(pool, Account.Check, keyOf(user));
-        uint256 room = p.checkCap > held ? p.checkCap - held : 0;
+        uint256 room = p.prices.checkCap > held ? p.prices.checkCap - held : 0;
         return credit < room ? credit : room;
     }
 

@@ -41,7 +41,7 @@ contract Ledger is ILedger, ReentrancyGuardTransient {
     function deposit(bytes32 pool, address to, uint256 amount) external nonReentrant {
         require(amount > 0, ZeroAmount());
         require(to != address(0), ZeroAddress());
-        IERC20 token = IERC20(PoolStore.load(POOLS, pool).token);
+        IERC20 token = IERC20(PoolStore.load(POOLS, pool).basis.token);
         uint256 before = token.balanceOf(address(this));
         token.safeTransferFrom(msg.sender, address(this), amount);
         uint256 arrived = token.balanceOf(address(this)) - before;
@@ -55,7 +55,7 @@ contract Ledger is ILedger, ReentrancyGuardTransient {
     function withdraw(bytes32 pool, address to, uint256 amount) external nonReentrant {
         require(amount > 0, ZeroAmount());
         require(to != address(0), ZeroAddress());
-        IERC20 token = IERC20(PoolStore.load(POOLS, pool).token);
+        IERC20 token = IERC20(PoolStore.load(POOLS, pool).basis.token);
         _debit(pool, Account.Free, keyOf(msg.sender), amount);
         totalOf[address(token)] -= amount;
         emit Withdrawn(pool, msg.sender, to, amount);
@@ -64,7 +64,7 @@ contract Ledger is ILedger, ReentrancyGuardTransient {
 
     /// @inheritdoc ILedger
     function flush(bytes32 pool) external nonReentrant {
-        address token = PoolStore.load(POOLS, pool).token;
+        address token = PoolStore.load(POOLS, pool).basis.token;
         bytes32 id = _id(pool, Account.Burn, 0);
         uint256 amount = _balances[id];
         require(amount > 0, ZeroAmount());

@@ -15,7 +15,7 @@ contract Pools is IPools {
         external
         returns (bytes32 pool)
     {
-        Conditions.enforce(params, IBeacon(params.beacon).period());
+        Conditions.enforce(params, IBeacon(params.basis.beacon).period());
         bytes memory encoded = abi.encode(params);
         pool = keccak256(encoded);
         require(!PoolStore.exists(address(this), pool), PoolExists(pool));

@@ -58,7 +58,7 @@ contract Staking is IStaking {
         table.lastSeat += count;
         server.seats += count;
         table.count.push(epoch, index + count);
-        uint256 price = uint256(p.seatStake) + p.seatFloat;
+        uint256 price = uint256(p.prices.seatStake) + p.prices.seatFloat;
         for (uint32 i; i < count; ++i) {
             uint64 seat = first + i;
             _seats[pool][seat] = Seat({ owner: msg.sender, index: index + i, exitAt: 0, suspended: false });
@@ -129,7 +129,7 @@ contract Staking is IStaking {
     function slash(bytes32 pool, uint64 seat, uint256 dispute) external onlyDisputes returns (uint256 amount) {
         Seat storage s = _existing(pool, seat);
         uint256 held = LEDGER.balanceOf(pool, Account.Seat, _keyOf(seat));
-        uint256 stake = PoolStore.load(POOLS, pool).seatStake;
+        uint256 stake = PoolStore.load(POOLS, pool).prices.seatStake;
         amount = held < stake ? held : stake;
         LEDGER.move(pool, Account.Seat, _keyOf(seat), Account.Case, bytes32(dispute), amount);
         emit SeatSlashed(pool, seat, dispute, amount);
@@ -146,10 +146,10 @@ contract Staking is IStaking {
         Seat storage s = _existing(pool, seat);
         PoolParams memory p = PoolStore.load(POOLS, pool);
         uint256 held = LEDGER.balanceOf(pool, Account.Seat, _keyOf(seat));
-        amount = held < p.jurorPenalty ? held : p.jurorPenalty;
+        amount = held < p.prices.jurorPenalty ? held : p.prices.jurorPenalty;
         LEDGER.move(pool, Account.Seat, _keyOf(seat), Account.Burn, 0, amount);
         emit SeatFined(pool, seat, amount);
-        if (held - amount < p.seatStake) _suspend(pool, seat, s);
+        if (held - amount < p.prices.seatStake) _suspend(pool, seat, s);
     }
 
     // ----------------------------------------------------------------------------------------------------- views
@@ -167,7 +167,7 @@ contract Staking is IStaking {
 
     /// @inheritdoc IStaking
     function isOpen(bytes32 pool, uint32 epoch) external view returns (bool) {
-        return seatCount(pool, epoch) >= 3 * uint256(PoolStore.load(POOLS, pool).secondJury);
+        return seatCount(pool, epoch) >= 3 * uint256(PoolStore.load(POOLS, pool).limits.secondJury);
     }
 
     /// @inheritdoc IStaking
@@ -214,7 +214,7 @@ contract Staking is IStaking {
             _seats[pool][moved].index = index;
         }
         table.count.push(epoch, last);
-        uint40 exitAt = uint40(uint256(epoch) * p.epochLength + p.unbondingWindow);
+        uint40 exitAt = uint40(uint256(epoch) * p.windows.epoch + p.windows.unbonding);
         s.exitAt = exitAt;
         Server storage server = _servers[pool][s.owner];
         if (!s.suspended) {

@@ -224,9 +224,9 @@ contract JuryArbiter is IJuryArbiter {
 
     function _openBallot(PoolParams memory p, Case storage c, bytes32 key, address client, bytes32 subject) private {
         uint8 ballot = ++c.ballot;
-        uint64 round = IBeacon(p.beacon).roundAt(block.timestamp) + DRAW_DELAY;
-        uint256 commitEnd = IBeacon(p.beacon).timeOf(round) + p.commitWindow;
-        uint256 proposeEnd = commitEnd + p.proposeWindow;
+        uint64 round = IBeacon(p.basis.beacon).roundAt(block.timestamp) + DRAW_DELAY;
+        uint256 commitEnd = IBeacon(p.basis.beacon).timeOf(round) + p.windows.commit;
+        uint256 proposeEnd = commitEnd + p.windows.propose;
         Ballot storage b = _ballots[key][ballot];
         (b.round, b.commitEnd, b.proposeEnd) = (round, uint40(commitEnd), uint40(proposeEnd));
         emit BallotOpened(client, subject, ballot, round, commitEnd, proposeEnd);
@@ -239,10 +239,10 @@ contract JuryArbiter is IJuryArbiter {
         view
         returns (uint32[] memory places)
     {
-        bytes32 randomness = IBeacon(p.beacon).randomness(round);
+        bytes32 randomness = IBeacon(p.basis.beacon).randomness(round);
         uint32 count = STAKING.seatCount(pool, _epoch(p, round));
         require(count > 0, PoolEmpty(pool));
-        uint256 size = ballot == 1 ? p.firstJury : p.secondJury;
+        uint256 size = ballot == 1 ? p.limits.firstJury : p.limits.secondJury;
         if (size > count) size = count;
         places = new uint32[](size);
         uint256 filled;
@@ -282,7 +282,7 @@ contract JuryArbiter is IJuryArbiter {
     }
 
     function _epoch(PoolParams memory p, uint64 round) private view returns (uint32) {
-        return p.epochOf(IBeacon(p.beacon).timeOf(round));
+        return p.epochOf(IBeacon(p.basis.beacon).timeOf(round));
     }
 
     function _key(address client, bytes32 subject) private pure returns (bytes32) {

@@ -29,7 +29,7 @@ library Conditions {
     /// @param period Seconds between two rounds of the pool's beacon.
     function enforce(PoolParams memory p, uint256 period) internal pure {
         require(_domain(p), PoolRefused(Condition.Domain));
-        require(p.auditRateFixed == 0 && p.auditRateUnit == 0, PoolRefused(Condition.AuditsUnsupported));
+        require(p.rates.auditFixed == 0 && p.rates.auditUnit == 0, PoolRefused(Condition.AuditsUnsupported));
         (bool covered, uint256 net) = netStake(p);
         require(covered && net >= 2 * p.juryBudget(), PoolRefused(Condition.Coverage));
         require(_deterrence(p, net), PoolRefused(Condition.Deterrence));
@@ -38,16 +38,16 @@ library Conditions {
         require(_participation(p), PoolRefused(Condition.Participation));
         require(_windows(p, period), PoolRefused(Condition.Windows));
         require(_bond(p), PoolRefused(Condition.Bond));
-        require(_jury(p, p.firstJury) && _jury(p, p.secondJury), PoolRefused(Condition.Jury));
+        require(_jury(p, p.limits.firstJury) && _jury(p, p.limits.secondJury), PoolRefused(Condition.Jury));
     }
 
     /// @notice S_net: what a conviction costs a server that is also the user, the other server and the jury.
     /// @return covered False if the payouts exceed the stake.
     /// @return net `S − (S/3 + fee + u0 + u·m + check pay + J + gas)` at the largest request.
     function netStake(PoolParams memory p) internal pure returns (bool covered, uint256 net) {
-        uint256 m = p.maxUnits;
-        uint256 stake = p.seatStake;
-        uint256 payouts = stake / 3 + p.fee(m) + p.baseFee(m) + p.checkPay(m) + p.juryBudget() + p.gasAllowance;
+        uint256 m = p.limits.maxUnits;
+        uint256 stake = p.prices.seatStake;
+        uint256 payouts = stake / 3 + p.fee(m) + p.baseFee(m) + p.checkPay(m) + p.juryBudget() + p.prices.gasAllowance;
         return stake > payouts ? (true, stake - payouts) : (false, 0);
     }
 
@@ -73,22 +73,22 @@ library Conditions {
     }
 
     function _domain(PoolParams memory p) private pure returns (bool) {
-        return p.token != address(0) && p.beacon != address(0) && p.arbiter != address(0) && p.maxUnits > 0
-            && p.maxUnits <= 1 << 24 && p.maxInputBytes > 0 && p.maxInputBytes <= 64 * 1024 && p.outputWeight > 0
-            && p.promptWeight <= 1 << 16 && p.outputWeight <= 1 << 16 && p.stride > 0 && p.setSize > 0
-            && p.setSize <= 32 && p.firstJury >= 3 && p.secondJury > p.firstJury && 3 * p.collusion < THOUSAND
-            && p.discount <= THOUSAND && p.epochLength > 0 && p.challengeRate(p.maxUnits) <= RATE_ONE
-            && p.rateFixed <= RATE_ONE && p.rateUnit <= RATE_ONE && p.challengeRate(1) > 0;
+        return p.basis.token != address(0) && p.basis.beacon != address(0) && p.basis.arbiter != address(0) && p.limits.maxUnits > 0
+            && p.limits.maxUnits <= 1 << 24 && p.limits.maxInputBytes > 0 && p.limits.maxInputBytes <= 64 * 1024 && p.limits.outputWeight > 0
+            && p.limits.promptWeight <= 1 << 16 && p.limits.outputWeight <= 1 << 16 && p.limits.stride > 0 && p.limits.setSize > 0
+            && p.limits.setSize <= 32 && p.limits.firstJury >= 3 && p.limits.secondJury > p.limits.firstJury && 3 * p.rates.collusion < THOUSAND
+            && p.rates.discount <= THOUSAND && p.windows.epoch > 0 && p.challengeRate(p.limits.maxUnits) <= RATE_ONE
+            && p.rates.challengeFixed <= RATE_ONE && p.rates.challengeUnit <= RATE_ONE && p.challengeRate(1) > 0;
     }
 
     /// @dev `p(m)·(1−r)·(1−v1·v2)·(pay(m)+S_net) > pay(m)+g`. The difference is convex in m, so its least value over the
     /// integers is where its slope changes sign; bisection finds that place exactly.
     function _deterrence(PoolParams memory p, uint256 net) private pure returns (bool) {
-        uint256 v1 = tail(p.firstJury, p.firstJury - quorum(p.firstJury) + 1, p.collusion);
-        uint256 v2 = tail(p.secondJury, p.secondJury - quorum(p.secondJury) + 1, p.collusion);
+        uint256 v1 = tail(p.limits.firstJury, p.limits.firstJury - quorum(p.limits.firstJury) + 1, p.rates.collusion);
+        uint256 v2 = tail(p.limits.secondJury, p.limits.secondJury - quorum(p.limits.secondJury) + 1, p.rates.collusion);
         // (1−r)(1−v1·v2), as a fraction of 2^32, rounded down.
-        uint256 caught = (RATE_ONE - _ceilDiv(v1 * v2, RATE_ONE)) * (THOUSAND - p.collusion) / THOUSAND >> 32;
-        (uint256 low, uint256 high) = (1, p.maxUnits);
+        uint256 caught = (RATE_ONE - _ceilDiv(v1 * v2, RATE_ONE)) * (THOUSAND - p.rates.collusion) / THOUSAND >> 32;
+        (uint256 low, uint256 high) = (1, p.limits.maxUnits);
         while (low < high) {
             uint256 middle = (low + high) / 2;
             if (_margin(p, net, caught, middle + 1) >= _margin(p, net, caught, middle)) high = middle;
@@ -100,57 +100,57 @@ library Conditions {
     /// @dev Deterrence at one size, times 2^96. Below 2^64·2^32·2^122 by the fields' widths, so it never wraps.
     function _margin(PoolParams memory p, uint256 net, uint256 caught, uint256 m) private pure returns (int256) {
         uint256 pay = p.pay(m);
-        return int256(p.challengeRate(m) * caught * (pay + net)) - int256((pay + p.outsideGain) << 96);
+        return int256(p.challengeRate(m) * caught * (pay + net)) - int256((pay + p.prices.outsideGain) << 96);
     }
 
     /// @dev Vesting outlasts every window, so a conviction takes the pay of all other wrong answers too; what they gain
     /// beyond that is worst for the smallest.
     function _forfeiture(PoolParams memory p, uint256 net) private pure returns (bool) {
-        uint256 honest = uint256(p.rewardUnit) + p.rewardFixed;
-        uint256 wrong = uint256(p.outsideGain) + p.costUnit;
-        return wrong <= honest || (p.maxPending > 0 && uint256(p.maxPending) * (wrong - honest) < net);
+        uint256 honest = uint256(p.prices.rewardUnit) + p.prices.rewardFixed;
+        uint256 wrong = uint256(p.prices.outsideGain) + p.prices.costUnit;
+        return wrong <= honest || (p.limits.maxPending > 0 && uint256(p.limits.maxPending) * (wrong - honest) < net);
     }
 
     /// @dev Base fees exceed the e-money made of them, coefficient by coefficient; that implies
     /// `u0 + u·m > p(m)·check(m)` for every m, since p(m) <= p(maxUnits).
     function _positiveBurn(PoolParams memory p) private pure returns (bool) {
-        uint256 rate = p.challengeRate(p.maxUnits);
-        uint256 unit = uint256(p.rewardUnit) * THOUSAND + uint256(p.feeUnit) * p.discount;
-        return rate * unit < (uint256(p.feeUnit) * THOUSAND) << 64
-            && rate * p.checkFixed <= uint256(p.feeFixed) << 64;
+        uint256 rate = p.challengeRate(p.limits.maxUnits);
+        uint256 unit = uint256(p.prices.rewardUnit) * THOUSAND + uint256(p.prices.feeUnit) * p.rates.discount;
+        return rate * unit < (uint256(p.prices.feeUnit) * THOUSAND) << 64
+            && rate * p.prices.checkFixed <= uint256(p.prices.feeFixed) << 64;
     }
 
     function _participation(PoolParams memory p) private pure returns (bool) {
-        uint256 work = uint256(p.costUnit) * p.maxUnits;
-        return p.rewardUnit >= p.costUnit && (p.rewardFixed > 0 || p.rewardUnit > p.costUnit) && p.discount > 0
-            && p.feeUnit > 0 && p.jurorPay >= work + p.gasAllowance && p.jurorPenalty > work
-            && p.seatFloat >= p.jurorPenalty;
+        uint256 work = uint256(p.prices.costUnit) * p.limits.maxUnits;
+        return p.prices.rewardUnit >= p.prices.costUnit && (p.prices.rewardFixed > 0 || p.prices.rewardUnit > p.prices.costUnit) && p.rates.discount > 0
+            && p.prices.feeUnit > 0 && p.prices.jurorPay >= work + p.prices.gasAllowance && p.prices.jurorPenalty > work
+            && p.prices.seatFloat >= p.prices.jurorPenalty;
     }
 
     function _windows(PoolParams memory p, uint256 period) private pure returns (bool) {
         // The margin: rounds between a response and its ticket, and between a publication and each jury's draw.
-        uint256 margin = (uint256(p.stride) + 10) * period;
-        uint256 dispute = uint256(p.disputeWindow) + p.publishWindow
-            + 2 * (uint256(p.commitWindow) + p.proposeWindow) + p.auditWindow + margin;
-        uint256 checking = (uint256(p.redraws) + 1) * p.answerWindow;
-        return p.vestingWindow >= dispute && p.unbondingWindow >= uint256(p.voucherWindow) + p.vestingWindow
-            && p.exitWindow >= uint256(p.voucherWindow) + checking + p.claimWindow && p.claimWindow >= checking
-            && p.disputeWindow >= uint256(p.claimWindow) + p.answerWindow && p.answerWindow > 0
-            && p.publishWindow > 0 && p.commitWindow > 0 && p.proposeWindow > 0 && p.requestWindow > 0;
+        uint256 margin = (uint256(p.limits.stride) + 10) * period;
+        uint256 dispute = uint256(p.windows.dispute) + p.windows.publish
+            + 2 * (uint256(p.windows.commit) + p.windows.propose) + p.windows.audit + margin;
+        uint256 checking = (uint256(p.limits.redraws) + 1) * p.windows.answer;
+        return p.windows.vesting >= dispute && p.windows.unbonding >= uint256(p.windows.voucher) + p.windows.vesting
+            && p.windows.exit >= uint256(p.windows.voucher) + checking + p.windows.claim && p.windows.claim >= checking
+            && p.windows.dispute >= uint256(p.windows.claim) + p.windows.answer && p.windows.answer > 0
+            && p.windows.publish > 0 && p.windows.commit > 0 && p.windows.propose > 0 && p.windows.request > 0;
     }
 
     function _bond(PoolParams memory p) private pure returns (bool) {
-        uint256 m = p.maxUnits;
-        return p.minBond >= p.juryBudget() + p.freezePrice + p.fee(m) + 10 * p.check(m);
+        uint256 m = p.limits.maxUnits;
+        return p.prices.minBond >= p.juryBudget() + p.prices.freezePrice + p.fee(m) + 10 * p.check(m);
     }
 
     /// @dev `P_frame·(2(S/3 + fee + base fee) + J) < (1 − P_frame)(1 − r)·J`: opening a dispute in the hope of a colluding
     /// jury loses money.
     function _jury(PoolParams memory p, uint256 size) private pure returns (bool) {
-        uint256 frame = tail(size, quorum(size), p.collusion);
-        uint256 m = p.maxUnits;
-        uint256 prize = 2 * (uint256(p.seatStake) / 3 + p.fee(m) + p.baseFee(m)) + p.juryBudget();
-        return frame * prize * THOUSAND < (RATE_ONE - frame) * (THOUSAND - p.collusion) * p.juryBudget();
+        uint256 frame = tail(size, quorum(size), p.rates.collusion);
+        uint256 m = p.limits.maxUnits;
+        uint256 prize = 2 * (uint256(p.prices.seatStake) / 3 + p.fee(m) + p.baseFee(m)) + p.juryBudget();
+        return frame * prize * THOUSAND < (RATE_ONE - frame) * (THOUSAND - p.rates.collusion) * p.juryBudget();
     }
 
     function _ceilDiv(uint256 a, uint256 b) private pure returns (uint256) {

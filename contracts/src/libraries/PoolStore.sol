@@ -9,7 +9,12 @@ import { PoolParams } from "../types/PoolParams.sol";
 library PoolStore {
     /// @dev SSTORE2 puts a STOP in front of the data.
     uint256 private constant PREFIX = 1;
-    uint256 private constant SIZE = 52 * 32;
+    // Where the structs after the first begin, and where the last ends: 4, 16, 6, 11 and 13 words.
+    uint256 private constant PRICES = 128;
+    uint256 private constant RATES = 640;
+    uint256 private constant LIMITS = 832;
+    uint256 private constant WINDOWS = 1184;
+    uint256 private constant SIZE = 1600;
 
     /// @dev keccak256 of CREATE3's proxy, whose only job is to make the address independent of the data.
     bytes32 private constant PROXY_HASH = keccak256(hex"67363d3d37363d34f03d5260086018f3");
@@ -23,9 +28,17 @@ library PoolStore {
     function load(address pools, bytes32 pool) internal view returns (PoolParams memory p) {
         address pointer = pointerOf(pools, pool);
         require(pointer.code.length != 0, IPools.PoolUnknown(pool));
-        // A static struct lies in memory as its encoding does, and only the registry writes there, so the fields are clean.
+        // Its fields are five static structs: in memory five pointers to what their encoding is. Only the registry writes
+        // there, so the fields are clean.
         assembly ("memory-safe") {
-            extcodecopy(pointer, p, PREFIX, SIZE)
+            let data := mload(0x40)
+            mstore(0x40, add(data, SIZE))
+            extcodecopy(pointer, data, PREFIX, SIZE)
+            mstore(p, data)
+            mstore(add(p, 0x20), add(data, PRICES))
+            mstore(add(p, 0x40), add(data, RATES))
+            mstore(add(p, 0x60), add(data, LIMITS))
+            mstore(add(p, 0x80), add(data, WINDOWS))
         }
     }
 

@@ -4,13 +4,16 @@ pragma solidity 0.8.37;
 using { pay, baseFee, fee, checkPay, discountOf, check, challengeRate, units, juryBudget, checkCredit, epochOf, ticketRound }
     for PoolParams global;
 
-/// @notice The immutable parameters of a pool; its id is `keccak256(abi.encode(params))`. Amounts are in the token's
-/// smallest unit, windows in seconds, `m` is a response's size in units. Rates are fractions of 2^64.
-struct PoolParams {
+/// @notice What a pool rests on.
+struct Basis {
     address token; // ERC-20 with `burn`
     address beacon;
     address arbiter;
     bytes32 modelRoot;
+}
+
+/// @notice Amounts, in the token's smallest unit.
+struct Prices {
     uint96 seatStake; // S
     uint96 seatFloat; // F, for penalties
     uint96 rewardFixed; // R0
@@ -27,36 +30,57 @@ struct PoolParams {
     uint96 checkCap; // most e-money a check account holds
     uint96 minBond;
     uint96 auditPay; // R_V
-    uint128 rateFixed; // p0
-    uint128 rateUnit; // p1
-    uint128 auditRateFixed;
-    uint128 auditRateUnit;
+}
+
+/// @notice Rates: the challenge and audit rates in fractions of 2^64, the shares in thousandths.
+struct Rates {
+    uint128 challengeFixed; // p0
+    uint128 challengeUnit; // p1
+    uint128 auditFixed;
+    uint128 auditUnit;
+    uint16 collusion; // r, thousandths
+    uint16 discount; // d, thousandths
+}
+
+/// @notice Sizes and counts.
+struct Limits {
     uint32 maxUnits;
     uint32 maxInputBytes;
     uint32 maxPending; // answers a seat may have given before a freeze; matters only where g exceeds the honest margin
     uint32 promptWeight; // units a prompt token weighs
     uint32 outputWeight; // units an output token weighs
-    uint16 collusion; // r, thousandths
-    uint16 discount; // d, thousandths
     uint16 stride; // ticket rounds are multiples of it
     uint8 redraws;
     uint8 setSize; // k
     uint8 auditSize; // n
     uint8 firstJury;
     uint8 secondJury;
-    uint32 epochLength;
-    uint32 requestWindow;
-    uint32 answerWindow;
-    uint32 claimWindow;
-    uint32 disputeWindow;
-    uint32 publishWindow;
-    uint32 commitWindow;
-    uint32 proposeWindow;
-    uint32 auditWindow;
-    uint32 vestingWindow;
-    uint32 unbondingWindow;
-    uint32 voucherWindow;
-    uint32 exitWindow;
+}
+
+/// @notice Windows, in seconds.
+struct Windows {
+    uint32 epoch;
+    uint32 request;
+    uint32 answer;
+    uint32 claim;
+    uint32 dispute;
+    uint32 publish;
+    uint32 commit;
+    uint32 propose;
+    uint32 audit;
+    uint32 vesting;
+    uint32 unbonding;
+    uint32 voucher;
+    uint32 exit;
+}
+
+/// @notice The immutable parameters of a pool; its id is `keccak256(abi.encode(params))`. `m` is a response's size in units.
+struct PoolParams {
+    Basis basis;
+    Prices prices;
+    Rates rates;
+    Limits limits;
+    Windows windows;
 }
 
 /// @dev Denominator of `collusion` and `discount`.
@@ -66,12 +90,12 @@ uint256 constant RATE_ONE = 1 << 64;
 
 /// @dev Reward of a response: `R0 + R·m`.
 function pay(PoolParams memory p, uint256 m) pure returns (uint256) {
-    return uint256(p.rewardFixed) + uint256(p.rewardUnit) * m;
+    return uint256(p.prices.rewardFixed) + uint256(p.prices.rewardUnit) * m;
 }
 
 /// @dev Base fee of a response: `u0 + u·m`.
 function baseFee(PoolParams memory p, uint256 m) pure returns (uint256) {
-    return uint256(p.feeFixed) + uint256(p.feeUnit) * m;
+    return uint256(p.prices.feeFixed) + uint256(p.prices.feeUnit) * m;
 }
 
 /// @dev What a response costs its user: reward and base fee.
@@ -81,12 +105,12 @@ function fee(PoolParams memory p, uint256 m) pure returns (uint256) {
 
 /// @dev What a check pays the validator: `R·m + c0`.
 function checkPay(PoolParams memory p, uint256 m) pure returns (uint256) {
-    return uint256(p.rewardUnit) * m + p.checkFixed;
+    return uint256(p.prices.rewardUnit) * m + p.prices.checkFixed;
 }
 
 /// @dev What a check gives back to its user: `d·u·m`.
 function discountOf(PoolParams memory p, uint256 m) pure returns (uint256) {
-    return uint256(p.feeUnit) * m * p.discount / THOUSAND;
+    return uint256(p.prices.feeUnit) * m * p.rates.discount / THOUSAND;
 }
 
 /// @dev What a check takes from the user's check account.
@@ -96,34 +120,34 @@ function check(PoolParams memory p, uint256 m) pure returns (uint256) {
 
 /// @dev Chance that a response of `m` units is challenged, as a fraction of 2^64.
 function challengeRate(PoolParams memory p, uint256 m) pure returns (uint256) {
-    return uint256(p.rateFixed) + uint256(p.rateUnit) * m;
+    return uint256(p.rates.challengeFixed) + uint256(p.rates.challengeUnit) * m;
 }
 
 /// @dev Size of a response in units.
 function units(PoolParams memory p, uint256 promptTokens, uint256 outputTokens) pure returns (uint256) {
-    return uint256(p.promptWeight) * promptTokens + uint256(p.outputWeight) * outputTokens;
+    return uint256(p.limits.promptWeight) * promptTokens + uint256(p.limits.outputWeight) * outputTokens;
 }
 
 /// @dev J: pay of both juries.
 function juryBudget(PoolParams memory p) pure returns (uint256) {
-    return uint256(p.jurorPay) * (uint256(p.firstJury) + p.secondJury);
+    return uint256(p.prices.jurorPay) * (uint256(p.limits.firstJury) + p.limits.secondJury);
 }
 
 /// @dev E-money that a redemption of `count` responses and `m` units puts into the user's check account: the expected
 /// cost of checking them, at the rate of the largest request.
 function checkCredit(PoolParams memory p, uint256 count, uint256 m) pure returns (uint256) {
-    uint256 cost = uint256(p.checkFixed) * count + uint256(p.rewardUnit) * m + discountOf(p, m);
-    return (challengeRate(p, p.maxUnits) * cost) >> 64;
+    uint256 cost = uint256(p.prices.checkFixed) * count + uint256(p.prices.rewardUnit) * m + discountOf(p, m);
+    return (challengeRate(p, p.limits.maxUnits) * cost) >> 64;
 }
 
 /// @dev Epoch of a moment.
 function epochOf(PoolParams memory p, uint256 time) pure returns (uint32) {
-    return uint32(time / p.epochLength);
+    return uint32(time / p.windows.epoch);
 }
 
 /// @dev The round whose value decides the ticket of a response signed in `round`: the first multiple of the stride that is
 /// at least `round + 2`.
 function ticketRound(PoolParams memory p, uint64 round) pure returns (uint64) {
     uint64 earliest = round + 2;
-    return (earliest + p.stride - 1) / p.stride * p.stride;
+    return (earliest + p.limits.stride - 1) / p.limits.stride * p.limits.stride;
 }

@@ -4,11 +4,26 @@
 //! Everything here is a pure function of its arguments. The contracts compute the same values; both sides are
 //! held to `tests/vectors/protocol.json`.
 
+mod accepted;
 mod digest;
+mod draw;
 mod input;
+mod messages;
+mod pool;
 
 pub use digest::{output_hash, Digest, DigestInputs, WorkDigest, ARITHMETIC_VERSION};
 pub use input::{InferenceInput, InputError, Sampling, MAX_INPUT_BYTES, MAX_STOP_TOKENS};
+
+pub use accepted::{Accepted, AcceptedRange};
+pub use draw::{jury_places, set_subject, ticket_round, Draw, Ticket};
+pub use messages::{
+    ballot_subject, case_subject, commitment, domain, hash_of, ticket_nonce_hash, verify_signature, Cancel, Challenge,
+    CheckAnswer, Evidence, InferenceRequest, InferenceResponse, Role, SignatureError, Voucher,
+};
+pub use pool::{quorum, units_of, Basis, Limits, PoolParams, Prices, Rates, Windows};
+
+pub use alloy_primitives::{Address, Bytes, B256, U256};
+pub use alloy_sol_types::{Eip712Domain, SolStruct};
 
 /// How a generation ended. The discriminants are part of the signed bytes; zero is never valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
