@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {IBeacon} from "./IBeacon.sol";
+import { IBeacon } from "./IBeacon.sol";
 
 /// @title A drand chain on this chain: anyone submits its rounds, and each is verified before it counts.
 /// @notice Scheme `bls-unchained-g1-rfc9380`, the League of Entropy's quicknet: the signature of round `i` is
-/// `sk * hash_to_curve(sha256(i as 8 bytes, big endian))` in G1 of BLS12-381, the public key `sk * g2` is in G2,
-/// and the round's value is the sha256 of the compressed signature. A signature is unique, so a round has one
-/// possible value, whoever submits it. Nothing here has an owner, and a stored round never changes.
-/// @dev Signatures come uncompressed: 96 bytes, x then y, each 48 bytes big endian without flag bits. Needs the
-/// precompiles of EIP-2537 (Prague or later).
+/// `sk * hash_to_curve(sha256(i as 8 bytes, big endian))` in G1 of BLS12-381, the public key `sk * g2` is in
+/// G2, and the round's value is the sha256 of the compressed signature. A signature is unique, so a round has
+/// one possible value, whoever submits it. Nothing here has an owner, and a stored round never changes.
+/// @dev Signatures come uncompressed: 96 bytes, x then y, each 48 bytes big endian without flag bits. Needs
+/// the precompiles of EIP-2537 (Prague or later).
 interface IDrandBeacon is IBeacon {
     /// @notice `round` is verified and stored from now on; `randomness` is its value.
     event RoundSubmitted(uint64 indexed round, bytes32 randomness);
@@ -38,27 +38,28 @@ interface IDrandBeacon is IBeacon {
     /// @notice The signature of `round` is the point at infinity.
     error SignatureAtInfinity(uint64 round);
 
-    /// @notice At least one of the `count` signatures that were verified together is not the chain's signature of
-    /// its round. `first` is the first of these rounds.
+    /// @notice At least one of the `count` signatures that were verified together is not the chain's
+    /// signature of its round. `first` is the first of these rounds.
     error SignatureInvalid(uint64 first, uint256 count);
 
-    /// @notice The precompile at `precompile` refused its input, was given too little gas, or does not exist here.
-    /// A coordinate that is not below the field's modulus and a point that is off the curve or outside of the
-    /// subgroup end here. Never reported as "invalid": whoever chooses the gas could force that answer.
+    /// @notice The precompile at `precompile` refused its input, was given too little gas, or does not exist
+    /// here. A coordinate that is not below the field's modulus and a point that is off the curve or outside
+    /// of the subgroup end here. Never reported as "invalid": whoever chooses the gas could force that
+    /// answer.
     error PrecompileFailed(uint256 precompile);
 
     /// @notice Verifies and stores `round`. Does nothing if it is stored already.
     /// @param signature 96 bytes, see above.
     function submit(uint64 round, bytes calldata signature) external;
 
-    /// @notice Verifies several rounds in one pairing check and stores them. Rounds that are stored already are
-    /// skipped, so nobody can spoil a batch by submitting one of its rounds first. One bad signature among the
-    /// others refuses the batch.
+    /// @notice Verifies several rounds in one pairing check and stores them. Rounds that are stored already
+    /// are skipped, so nobody can spoil a batch by submitting one of its rounds first. One bad signature
+    /// among the others refuses the batch.
     /// @param signatures 96 bytes each, see above; `signatures[i]` belongs to `rounds[i]`.
     function submit(uint64[] calldata rounds, bytes[] calldata signatures) external;
 
-    /// @notice What `submit` would store for these rounds: verifies all of them in one pairing check, stored or
-    /// not, and stores nothing.
+    /// @notice What `submit` would store for these rounds: verifies all of them in one pairing check, stored
+    /// or not, and stores nothing.
     /// @return values The rounds' values, in the order of `rounds`.
     function verify(uint64[] calldata rounds, bytes[] calldata signatures)
         external
