@@ -12,6 +12,7 @@ mod cache;
 mod chacha;
 mod engine;
 mod error;
+mod fast;
 mod fixed;
 mod generation;
 mod gguf;

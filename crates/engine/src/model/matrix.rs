@@ -29,14 +29,14 @@ pub(crate) struct Matrix {
     pub(crate) cols: usize,
     /// `[row / 16][block / 2]`
     pub(crate) units: Vec<Unit>,
-    /// One a row.
+    /// One a row, padded with zeros to a multiple of 16.
     pub(crate) exponents: Vec<i8>,
 }
 
 impl Matrix {
     pub(crate) fn zeros(rows: usize, cols: usize) -> Self {
         let units = vec![Unit::EMPTY; rows.div_ceil(GROUP) * cols.div_ceil(2 * BLOCK)];
-        Self { rows, cols, units, exponents: vec![0; rows] }
+        Self { rows, cols, units, exponents: vec![0; rows.next_multiple_of(GROUP)] }
     }
 
     /// Units that cover a row.

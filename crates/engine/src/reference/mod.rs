@@ -6,9 +6,11 @@ mod attention;
 mod norm;
 mod product;
 
-pub(crate) use attention::{mix, rotate, scores, softmax};
-pub(crate) use norm::{InverseRms, Z_BITS, rms_norm};
+pub(crate) use attention::{mix_element, mix_reciprocal, probability, rotate, scale_score};
+pub(crate) use norm::{InverseRms, rms_norm};
 pub(crate) use product::{Output, embed, finish, multiply, swiglu};
+
+use attention::{mix, scores, softmax};
 
 use crate::{
     blocks::quantise,

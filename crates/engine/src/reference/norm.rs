@@ -3,7 +3,7 @@
 use crate::fixed::{clamp_i32, half_up, rescale};
 
 /// Fractional bits of a normalised element before its gain.
-pub(crate) const Z_BITS: i32 = 20;
+const Z_BITS: i32 = 20;
 /// Fractional bits of the residual.
 const RESIDUAL_BITS: i32 = 24;
 /// Bits kept of a residual element when it is scaled.

@@ -1,0 +1,74 @@
+//! Every back end and thread count gives the same digest.
+
+use std::time::Instant;
+
+use assay_engine::{Backend, Generation, Model, Options, run};
+use assay_protocol::{InferenceInput, Sampling};
+
+fn model(name: &str) -> Model {
+    Model::open(format!("{}/../../models/{name}.gguf", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+fn input(model: &Model, prompt: &str, max_tokens: u32, sampling: Sampling) -> InferenceInput {
+    let tokens = model.tokenizer().encode_prompt(prompt).unwrap();
+    InferenceInput { nonce: [9; 16], max_tokens, sampling, stop: vec![], tokens }
+}
+
+const STORY: &str = "<|begin|><|user|>Tell me a story about a brave fox who finds a lantern.<|assistant|>";
+
+#[test]
+fn same_digest_everywhere() {
+    for backend in Backend::ALL.into_iter().filter(|b| !b.is_available()) {
+        println!("skipped: this machine lacks back end {backend}");
+    }
+    let sampled = Sampling { seed: 5, temperature: 900, top_p: 950, top_k: 40 };
+    for name in ["tales-3m", "tales-300k"] {
+        let model = model(name);
+        // Longer than one chunk of prefill, and no multiple of the tile sizes.
+        let long = STORY.repeat(6);
+        for (prompt, sampling) in
+            [(STORY, Sampling::GREEDY), (STORY, sampled), (long.as_str(), Sampling::GREEDY)]
+        {
+            let input = input(&model, prompt, 40, sampling);
+            let expected =
+                run(&model, &input, None, Options { backend: Backend::Reference, threads: 1 }).unwrap();
+            for backend in Backend::available() {
+                for threads in [1, 2, 3] {
+                    let got = run(&model, &input, None, Options { backend, threads }).unwrap();
+                    assert_eq!(got, expected, "{name} {backend} {threads}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn speed_is_reported() {
+    for name in ["tales-3m", "tales-300k"] {
+        let start = Instant::now();
+        let model = model(name);
+        let opened = start.elapsed();
+        model.root();
+        println!("{name}: opened in {opened:?}, root after {:?}", start.elapsed());
+        let filler = "Once upon a time there was a fox. ".repeat(20);
+        let mut input = input(&model, &filler, 200, Sampling::GREEDY);
+        input.tokens.truncate(100);
+        for backend in Backend::available() {
+            for threads in [1, 2] {
+                let mut generation = Generation::start(&model, &input, Options { backend, threads }).unwrap();
+                let start = Instant::now();
+                generation.next_token();
+                let prefill = start.elapsed();
+                let start = Instant::now();
+                let mut n = 0u32;
+                while generation.next_token().is_some() {
+                    n += 1;
+                }
+                let rate = f64::from(n) / start.elapsed().as_secs_f64();
+                println!(
+                    "{name} {backend} ×{threads}: prefill of 100 {prefill:?}, {n} tokens at {rate:.0}/s"
+                );
+            }
+        }
+    }
+}
