@@ -6,6 +6,8 @@
 //!
 //! No type or instruction for floating-point numbers lies on the path from input to output.
 
+#![cfg_attr(not(test), deny(clippy::float_arithmetic))]
+
 mod backend;
 mod blocks;
 mod cache;
@@ -21,6 +23,9 @@ mod reference;
 mod sampling;
 mod template;
 mod tokenizer;
+
+#[cfg(test)]
+mod tests;
 
 pub use backend::{Backend, Options};
 pub use error::{InputRefused, ModelError, TemplateError, TokenizerError};

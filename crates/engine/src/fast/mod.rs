@@ -85,6 +85,25 @@ impl Fast {
         logits
     }
 
+    /// Logits `[token][id]` of every position of a sequence.
+    #[cfg(test)]
+    pub(crate) fn all_logits(&mut self, model: &Model, tokens: &[u32]) -> Vec<i32> {
+        let (shape, weights) = (model.shape(), model.weights());
+        let mut cache = Cache::new(shape);
+        let mut logits = vec![0; tokens.len() * shape.vocabulary];
+        for (chunk, logits) in tokens.chunks(CHUNK).zip(logits.chunks_mut(CHUNK * shape.vocabulary)) {
+            self.chunk(model, &mut cache, chunk);
+            let Buffers { residual, acts, products: out, .. } = &mut self.buffers;
+            let acts = &mut acts[..chunk.len()];
+            norm_and_quantise(self.kernels, &self.team, residual, &weights.final_norm, shape, acts);
+            products(self.kernels, &self.team, &[weights.head()], acts, Output::Hidden, out);
+            for (t, logits) in logits.chunks_exact_mut(shape.vocabulary).enumerate() {
+                out.gather_i32(0, t, logits);
+            }
+        }
+        logits
+    }
+
     fn chunk(&mut self, model: &Model, cache: &mut Cache, tokens: &[u32]) {
         let (shape, weights) = (model.shape(), model.weights());
         let buffers = &mut self.buffers;

@@ -7,6 +7,9 @@ mod exp2;
 mod round;
 mod trig;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use decode::{bf16_to_q40, f16_to_q24, f32_parts, f32_to_fixed};
 pub(crate) use exp2::{LOG2_E_Q30, exp2_parts, silu};
 pub(crate) use round::{clamp_i32, half_up, rescale};

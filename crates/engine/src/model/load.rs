@@ -208,8 +208,8 @@ mod tests {
     #[test]
     fn halves_survive_as_singles() {
         for half in 0..=u16::MAX {
-            let exact = f16_to_q24(half).map(|v| v as f64 * 2f64.powi(-24));
-            assert_eq!(half_to_single(half).map(|b| f64::from(f32::from_bits(b))), exact);
+            let single = half_to_single(half).and_then(|bits| f32_to_fixed(bits, 24, 17));
+            assert_eq!(single, f16_to_q24(half), "{half:#06x}");
         }
     }
 }

@@ -21,8 +21,14 @@ pub(crate) fn rotate(head: &mut [i32], angles: &[(i32, i32)]) {
     }
 }
 
+/// Attention of one head over every cached position: scores, softmax, mix. Result in Q16.
+pub(crate) fn attend(shape: &Shape, query: &Query, keys: &Rows, values: &Rows, kv_head: usize) -> Vec<i32> {
+    let (probabilities, sum) = softmax(&scores(shape, query, keys, kv_head));
+    mix(shape, &probabilities, sum, values, kv_head)
+}
+
 /// Scores of a query against every cached position, Q16 in log2 units.
-pub(crate) fn scores(shape: &Shape, query: &Query, keys: &Rows, kv_head: usize) -> Vec<i64> {
+fn scores(shape: &Shape, query: &Query, keys: &Rows, kv_head: usize) -> Vec<i64> {
     let blocks = shape.head_blocks();
     let stride = shape.kv_heads * blocks;
     let positions = keys.shifts.len() / stride;
@@ -48,7 +54,7 @@ pub(crate) fn scale_score(sum: i64, query_shift: u32) -> i64 {
 }
 
 /// `min(32767, 2^(score − max))` in Q15, rounded half up, and their sum, which is at least 32,767.
-pub(crate) fn softmax(scores: &[i64]) -> (Vec<i32>, i64) {
+fn softmax(scores: &[i64]) -> (Vec<i32>, i64) {
     let max = scores.iter().copied().max().unwrap_or(0);
     let probabilities: Vec<i32> = scores.iter().map(|s| probability(max - s)).collect();
     let sum = probabilities.iter().map(|p| i64::from(*p)).sum();
@@ -63,7 +69,7 @@ pub(crate) fn probability(z: i64) -> i32 {
 }
 
 /// The values' mean weighted by `probabilities`, Q16.
-pub(crate) fn mix(shape: &Shape, probabilities: &[i32], sum: i64, values: &Rows, kv_head: usize) -> Vec<i32> {
+fn mix(shape: &Shape, probabilities: &[i32], sum: i64, values: &Rows, kv_head: usize) -> Vec<i32> {
     let blocks = shape.head_blocks();
     let stride = shape.kv_heads * blocks;
     let mut acc = vec![0i64; blocks * BLOCK];

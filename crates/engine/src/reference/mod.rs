@@ -6,11 +6,9 @@ mod attention;
 mod norm;
 mod product;
 
-pub(crate) use attention::{mix_element, mix_reciprocal, probability, rotate, scale_score};
+pub(crate) use attention::{attend, mix_element, mix_reciprocal, probability, rotate, scale_score};
 pub(crate) use norm::{InverseRms, rms_norm};
 pub(crate) use product::{Output, embed, finish, multiply, swiglu};
-
-use attention::{mix, scores, softmax};
 
 use crate::{
     blocks::quantise,
@@ -56,9 +54,7 @@ fn attention_block(shape: &Shape, layer: &Layer, cache: &mut Cache, index: usize
     for (h, head) in queries.chunks(shape.head_dim).enumerate() {
         let kv_head = h / (shape.heads / shape.kv_heads);
         let query = compress_query(head, shape.query_factor);
-        let scores = scores(shape, &query, &cache.keys, kv_head);
-        let (probabilities, sum) = softmax(&scores);
-        mixed.extend(mix(shape, &probabilities, sum, &cache.values, kv_head));
+        mixed.extend(attend(shape, &query, &cache.keys, &cache.values, kv_head));
     }
     add(residual, &multiply(&layer.attention_output, &quantise(&mixed), Output::Residual));
 }

@@ -1,0 +1,211 @@
+//! Damaged and hostile model files: a typed error that names the field, never a panic.
+
+use proptest::prelude::*;
+
+use super::{
+    gguf_file::{Dims, GgufFile, Meta},
+    path,
+};
+use crate::{Backend, Model, Options, run};
+use assay_protocol::{InferenceInput, Sampling};
+
+fn small() -> GgufFile {
+    GgufFile::model(Dims::SMALL, 0.2, 1.0, 1)
+}
+
+fn error(file: &GgufFile) -> String {
+    Model::from_bytes(&file.bytes()).unwrap_err().to_string()
+}
+
+type Change = (&'static str, fn(&mut GgufFile));
+
+#[test]
+fn errors_name_the_field() {
+    assert!(Model::from_bytes(&small().bytes()).is_ok());
+    let changes: &[Change] = &[
+        ("general.architecture", |f| f.remove("general.architecture")),
+        ("general.architecture", |f| f.set("general.architecture", Meta::Text("gpt-j".into()))),
+        ("general.architecture", |f| f.set("general.architecture", Meta::U32(1))),
+        ("general.alignment", |f| f.set("general.alignment", Meta::U32(24))),
+        ("llama.block_count", |f| f.remove("llama.block_count")),
+        ("llama.block_count", |f| f.set("llama.block_count", Meta::U32(u32::MAX))),
+        ("blk.2.attn_norm.weight", |f| f.set("llama.block_count", Meta::U32(3))),
+        ("blk.1.", |f| f.set("llama.block_count", Meta::U32(1))),
+        ("token_embd.weight", |f| f.set("llama.embedding_length", Meta::U32(32))),
+        ("llama.embedding_length", |f| f.set("llama.embedding_length", Meta::U32(0))),
+        ("llama.attention.head_count_kv", |f| f.set("llama.attention.head_count_kv", Meta::U32(3))),
+        ("llama.attention.head_count_kv", |f| f.set("llama.attention.head_count_kv", Meta::U32(0))),
+        ("llama.attention.key_length", |f| f.set("llama.attention.key_length", Meta::U32(15))),
+        ("llama.attention.value_length", |f| f.set("llama.attention.value_length", Meta::U32(32))),
+        ("llama.attention.key_length", |f| f.set("llama.attention.head_count", Meta::U32(1 << 18))),
+        ("llama.rope.dimension_count", |f| f.set("llama.rope.dimension_count", Meta::U32(64))),
+        ("llama.rope.freq_base", |f| f.set("llama.rope.freq_base", Meta::Single(f32::NAN))),
+        ("llama.rope.freq_base", |f| f.set("llama.rope.freq_base", Meta::Single(0.0))),
+        ("llama.rope.freq_base", |f| f.set("llama.rope.freq_base", Meta::U32(10_000))),
+        ("llama.rope.scaling.type", |f| f.set("llama.rope.scaling.type", Meta::Text("yarn".into()))),
+        ("llama.rope.scaling.factor", |f| f.set("llama.rope.scaling.type", Meta::Text("linear".into()))),
+        ("llama.expert_count", |f| f.set("llama.expert_count", Meta::U32(8))),
+        ("layer_norm_rms_epsilon", |f| {
+            f.set("llama.attention.layer_norm_rms_epsilon", Meta::Single(0.0));
+        }),
+        ("layer_norm_rms_epsilon", |f| {
+            f.set("llama.attention.layer_norm_rms_epsilon", Meta::Single(f32::INFINITY));
+        }),
+        ("tokenizer.ggml.tokens", |f| f.remove("tokenizer.ggml.tokens")),
+        ("token_embd.weight", |f| f.set("tokenizer.ggml.tokens", Meta::Texts(vec!["a".into(), "b".into()]))),
+        ("tokenizer.ggml.tokens", |f| f.set("tokenizer.ggml.tokens", Meta::Texts(vec!["a".into(); 40]))),
+        ("llama.vocab_size", |f| f.set("llama.vocab_size", Meta::U32(41))),
+        ("tokenizer.ggml.merges", |f| f.set("tokenizer.ggml.merges", Meta::Texts(vec!["ab".into()]))),
+        ("tokenizer.ggml.merges", |f| f.set("tokenizer.ggml.merges", Meta::Texts(vec!["x y".into()]))),
+        ("tokenizer.ggml.pre", |f| f.set("tokenizer.ggml.pre", Meta::Text("klingon".into()))),
+        ("tokenizer.ggml.model", |f| f.set("tokenizer.ggml.model", Meta::Text("bert".into()))),
+        ("tokenizer.ggml.token_type", |f| f.set("tokenizer.ggml.token_type", Meta::Ints(vec![1; 39]))),
+        ("tokenizer.ggml.token_type", |f| f.set("tokenizer.ggml.token_type", Meta::Ints(vec![9; 40]))),
+        ("tokenizer.ggml.eos_token_id", |f| f.set("tokenizer.ggml.eos_token_id", Meta::U32(40))),
+        ("tokenizer.chat_template", |f| f.set("tokenizer.chat_template", Meta::Text("{% if".into()))),
+        ("odd.key", |f| f.set("odd.key", Meta::Raw(99, vec![]))),
+        ("odd.key", |f| f.set("odd.key", Meta::Raw(7, vec![2]))),
+        ("odd.key", |f| f.set("odd.key", Meta::Raw(8, u64::MAX.to_le_bytes().to_vec()))),
+        ("odd.key", |f| {
+            f.set("odd.key", Meta::Raw(9, [&8u32.to_le_bytes()[..], &u64::MAX.to_le_bytes()].concat()));
+        }),
+        ("odd.key", |f| {
+            f.set("odd.key", Meta::Raw(9, [&4u32.to_le_bytes()[..], &(1u64 << 21).to_le_bytes()].concat()));
+        }),
+        ("odd.key", |f| f.set("odd.key", Meta::Raw(9, [9u32.to_le_bytes(), [0; 4]].concat()))),
+        ("general.name", |f| f.meta.push(("general.name".into(), Meta::U32(1)))),
+        ("blk.0.attn_q.weight", |f| f.tensors.retain(|t| t.name != "blk.0.attn_q.weight")),
+        ("blk.0.attn_q.weight", |f| f.tensor("blk.0.attn_q.weight").dims = vec![32, 128]),
+        ("blk.0.attn_q.weight", |f| f.tensor("blk.0.attn_q.weight").dims = vec![4096]),
+        ("blk.0.attn_q.weight", |f| f.tensor("blk.0.attn_q.weight").dims = vec![u64::MAX, u64::MAX]),
+        ("blk.0.attn_q.weight", |f| f.tensor("blk.0.attn_q.weight").dims = vec![64, 0]),
+        ("blk.0.attn_q.weight", |f| f.tensor("blk.0.attn_q.weight").dims = vec![]),
+        ("blk.0.attn_q.weight", |f| f.tensor("blk.0.attn_q.weight").kind = 12),
+        ("blk.0.attn_q.weight", |f| f.tensor("blk.0.attn_q.weight").offset = Some(8)),
+        ("blk.0.attn_q.weight", |f| f.tensor("blk.0.attn_q.weight").offset = Some(u64::MAX - 31)),
+        ("overlaps", |f| f.tensor("blk.0.attn_q.weight").offset = Some(0)),
+        ("blk.0.extra", |f| {
+            let mut extra = f.tensor("blk.0.attn_q.weight").clone();
+            extra.name = "blk.0.extra".into();
+            f.tensors.push(extra);
+        }),
+        ("blk.0.attn_q.weight", |f| f.tensor("blk.0.ffn_down.weight").name = "blk.0.attn_q.weight".into()),
+        ("row 0: scale is not finite", |f| {
+            f.tensor("blk.0.ffn_up.weight").bytes[..2].copy_from_slice(&0x7c00u16.to_le_bytes());
+        }),
+        ("row 0: scale is not finite", |f| {
+            f.tensor("blk.0.ffn_up.weight").bytes[..2].copy_from_slice(&0x7e01u16.to_le_bytes());
+        }),
+        ("row 1: scale is negative", |f| {
+            f.tensor("blk.0.ffn_up.weight").bytes[68..70].copy_from_slice(&0x8400u16.to_le_bytes());
+        }),
+        ("output_norm.weight", |f| {
+            f.tensor("output_norm.weight").bytes[..4].copy_from_slice(&f32::NAN.to_le_bytes());
+        }),
+        ("output_norm.weight", |f| {
+            f.tensor("output_norm.weight").bytes[..4].copy_from_slice(&512f32.to_le_bytes());
+        }),
+    ];
+    for (i, (expected, change)) in changes.iter().enumerate() {
+        let mut file = small();
+        change(&mut file);
+        let message = error(&file);
+        assert!(message.contains(expected), "change {i}: {message:?} does not name {expected:?}");
+    }
+    for kind in [0, 1, 30] {
+        let mut file = GgufFile::model(Dims { kind, ..Dims::SMALL }, 0.2, 1.0, 1);
+        file.tensor("blk.1.attn_k.weight").bytes[..4].fill(0xff);
+        assert!(error(&file).contains("blk.1.attn_k.weight"), "type {kind}");
+    }
+}
+
+#[test]
+fn header_counts_are_not_believed() {
+    let good = small().bytes();
+    for (at, value) in [(8, u64::MAX), (16, u64::MAX), (8, 1 << 16), (16, 1 << 16), (8, 0), (16, 0)] {
+        let mut bytes = good.clone();
+        bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        assert!(Model::from_bytes(&bytes).is_err(), "{value} at {at}");
+    }
+    for (at, value) in [(0, b'X'), (4, 1), (4, 4)] {
+        let mut bytes = good.clone();
+        bytes[at] = value;
+        assert!(Model::from_bytes(&bytes).unwrap_err().to_string().contains("GGUF"));
+    }
+}
+
+#[test]
+fn every_truncation_is_refused() {
+    let bytes = small().bytes();
+    // The last tensor is followed by padding that nobody reads.
+    let end = bytes.len() - 32;
+    for n in (0..end).step_by(7).chain([end - 1]) {
+        assert!(Model::from_bytes(&bytes[..n]).is_err(), "cut at {n} of {}", bytes.len());
+    }
+    let bytes = std::fs::read(path("models/tales-300k.gguf")).unwrap();
+    for n in (0..bytes.len()).step_by(4_999) {
+        assert!(Model::from_bytes(&bytes[..n]).is_err(), "cut at {n} of {}", bytes.len());
+    }
+    assert!(Model::open(path("models")).is_err());
+    assert!(Model::open(path("models/no-such.gguf")).is_err());
+}
+
+/// Runs a few tokens of a loaded file everywhere; debug builds check every addition for overflow.
+fn same_everywhere(model: &Model, tokens: Vec<u32>) {
+    let sampling = Sampling { seed: 3, temperature: 1000, top_p: 1000, top_k: 0 };
+    let input = InferenceInput { nonce: [0; 16], max_tokens: 4, sampling, stop: vec![], tokens };
+    let outcomes: Vec<_> = Backend::available()
+        .into_iter()
+        .map(|backend| run(model, &input, None, Options { backend, threads: 1 }).unwrap())
+        .collect();
+    for outcome in &outcomes {
+        assert_eq!(outcome, &outcomes[0]);
+    }
+}
+
+#[test]
+fn extreme_weights_overflow_nothing() {
+    for kind in [0, 1, 8, 30] {
+        for amplitude in [0.0, 1e-9, 1e-4, 1.0, 3e4, 6e6] {
+            // Beyond 65,504 only a half that is multiplied by 127 goes.
+            let amplitude = if kind == 8 { amplitude } else { f32::min(amplitude, 6e4) };
+            for gain in [0.0, 1e-6, 1.0, 511.0] {
+                let file = GgufFile::model(Dims { kind, ..Dims::SMALL }, amplitude, gain, 7);
+                same_everywhere(&Model::from_bytes(&file.bytes()).unwrap(), (0..40).collect());
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn any_shape_gives_the_same_everywhere(layers in 1u32..3, width in 2u32..200, kv_heads in 1u32..4, group in 1u32..4,
+                                           half_head in 1u32..40, hidden in 1u32..200, vocabulary in 3u32..60,
+                                           kind in prop::sample::select(vec![0u32, 1, 8, 30]), tied: bool, seed: u64,
+                                           amplitude in prop::sample::select(vec![0.05f32, 0.5, 20.0]),
+                                           prompt in prop::collection::vec(0u32..3, 1..80)) {
+        let whole = |n: u32| if kind == 8 { n.next_multiple_of(32) } else { n };
+        let head_dim = if kind == 8 { 32 * (half_head % 3 + 1) } else { 2 * half_head };
+        let dims = Dims { layers, width: whole(width), heads: kv_heads * group, kv_heads, head_dim, hidden: whole(hidden),
+                          vocabulary, kind, tied };
+        let file = GgufFile::model(dims, amplitude, 1.0, seed);
+        same_everywhere(&Model::from_bytes(&file.bytes()).unwrap(), prompt);
+    }
+
+    #[test]
+    fn flipped_bytes_never_panic(flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), any::<bool>()), 1..6)) {
+        let file = small();
+        let mut bytes = file.bytes();
+        let data: usize = file.tensors.iter().map(|t| t.bytes.len().next_multiple_of(32)).sum();
+        let header = bytes.len() - data;
+        for (index, value, in_header) in flips {
+            let at = if in_header { index.index(header) } else { index.index(bytes.len()) };
+            bytes[at] = value;
+        }
+        if let Ok(model) = Model::from_bytes(&bytes) {
+            same_everywhere(&model, vec![0, 2, 1]);
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Tokenizers and the stream back to text.
+
+use proptest::prelude::*;
+
+use super::{
+    gguf_file::{Dims, GgufFile, Meta},
+    model,
+};
+use crate::{ChatMessage, Model, Tokenizer};
+
+/// A model with a SentencePiece vocabulary: 256 byte tokens, single letters, and pieces with scores.
+fn spm(pieces: &[(&str, f32)], special: &[&str]) -> Tokenizer {
+    let mut texts: Vec<String> = vec!["<unk>".into(), "<s>".into(), "</s>".into()];
+    let mut kinds = vec![2, 3, 3];
+    texts.extend((0..256).map(|b| format!("<0x{b:02X}>")));
+    kinds.extend([6; 256]);
+    texts.extend(special.iter().map(|t| t.to_string()));
+    kinds.extend(special.iter().map(|_| 3));
+    let mut scores = vec![0.0; texts.len()];
+    for (piece, score) in pieces {
+        texts.push((*piece).into());
+        scores.push(*score);
+        kinds.push(1);
+    }
+    let dims = Dims { layers: 1, vocabulary: texts.len() as u32, ..Dims::SMALL };
+    let mut file = GgufFile::model(dims, 0.1, 1.0, 1);
+    file.set("tokenizer.ggml.model", Meta::Text("llama".into()));
+    file.set("tokenizer.ggml.tokens", Meta::Texts(texts));
+    file.set("tokenizer.ggml.token_type", Meta::Ints(kinds));
+    file.set("tokenizer.ggml.scores", Meta::Singles(scores));
+    file.set("tokenizer.ggml.bos_token_id", Meta::U32(1));
+    file.set("tokenizer.ggml.eos_token_id", Meta::U32(2));
+    Model::from_bytes(&file.bytes()).unwrap().tokenizer().clone()
+}
+
+const PIECES: [(&str, f32); 14] = [
+    ("▁", -1.0),
+    ("a", -2.0),
+    ("b", -3.0),
+    ("c", -4.0),
+    ("ab", -0.5),
+    ("bc", 0.5),
+    ("abc", -7.0),
+    ("▁a", -0.25),
+    ("▁ab", -0.125),
+    ("aa", 0.0),
+    ("aaa", -0.0625),
+    ("cab", 2.0),
+    ("bca", 1e-30),
+    ("▁▁", 3.0),
+];
+
+/// The definition without the queue: again and again the best pair, the leftmost of equals.
+fn naive(text: &str, prefix: bool) -> Vec<String> {
+    let text = text.replace(' ', "▁");
+    let mut parts: Vec<String> = prefix.then(|| "▁".to_string()).into_iter().collect();
+    parts.extend(text.chars().map(String::from));
+    loop {
+        let score = |i: usize| {
+            let joined = format!("{}{}", parts[i], parts[i + 1]);
+            PIECES.iter().find(|(p, _)| *p == joined).map(|(_, s)| *s)
+        };
+        let mut best: Option<(f32, usize)> = None;
+        for i in 0..parts.len().saturating_sub(1) {
+            if let Some(s) = score(i).filter(|s| best.is_none_or(|(b, _)| *s > b)) {
+                best = Some((s, i));
+            }
+        }
+        let Some((_, i)) = best else { return parts };
+        let right = parts.remove(i + 1);
+        parts[i].push_str(&right);
+    }
+}
+
+fn pieces_of(tokenizer: &Tokenizer, ids: &[u32]) -> Vec<String> {
+    ids.iter().map(|id| tokenizer.token_text(*id).unwrap().to_owned()).collect()
+}
+
+#[test]
+fn sentencepiece_prefix_bytes_and_specials() {
+    let tokenizer = spm(&PIECES, &["<turn>"]);
+    let of = |text: &str| pieces_of(&tokenizer, &tokenizer.encode(text, true).unwrap());
+    assert_eq!(of("ab"), ["▁ab"]);
+    assert_eq!(of(""), [""; 0]);
+    assert_eq!(of("é"), ["▁", "<0xC3>", "<0xA9>"]);
+    assert_eq!(of("a<turn>b"), ["▁a", "<turn>", "▁", "b"]);
+    assert!(!pieces_of(&tokenizer, &tokenizer.encode("a<turn>", false).unwrap()).contains(&"<turn>".into()));
+    let ids = tokenizer.encode_prompt("<s>ab").unwrap();
+    assert_eq!(ids, tokenizer.encode_prompt("ab").unwrap());
+    assert_eq!(tokenizer.decode(&ids, true).unwrap(), " ab");
+    assert_eq!(tokenizer.decode(&tokenizer.encode("日本", true).unwrap(), true).unwrap(), " 日本");
+}
+
+#[test]
+fn sentencepiece_needs_its_metadata() {
+    let build = |change: fn(&mut GgufFile)| {
+        let mut file = GgufFile::model(Dims::SMALL, 0.1, 1.0, 1);
+        file.set("tokenizer.ggml.model", Meta::Text("llama".into()));
+        file.set("tokenizer.ggml.scores", Meta::Singles(vec![0.0; 40]));
+        change(&mut file);
+        Model::from_bytes(&file.bytes()).unwrap_err().to_string()
+    };
+    assert!(build(|_| {}).contains("byte tokens"));
+    assert!(build(|f| f.remove("tokenizer.ggml.scores")).contains("tokenizer.ggml.scores"));
+    let nan = |f: &mut GgufFile| f.set("tokenizer.ggml.scores", Meta::Singles(vec![f32::NAN; 40]));
+    assert!(build(nan).contains("NaN"));
+}
+
+#[test]
+fn byte_level_specials_only_where_asked() {
+    let model = model("tales-3m");
+    let tokenizer = model.tokenizer();
+    let (bos, eos) = (tokenizer.bos().unwrap(), tokenizer.eos().unwrap());
+    assert_eq!((bos, eos, tokenizer.eot()), (0, 1, Some(1)));
+    assert_eq!(tokenizer.end_tokens(), [1]);
+    let plain = tokenizer.encode("<|end|>", false).unwrap();
+    assert!(plain.len() > 1 && !plain.contains(&eos));
+    assert_eq!(tokenizer.decode(&plain, true).unwrap(), "<|end|>");
+    assert_eq!(tokenizer.encode("<|end|>", true).unwrap(), [eos]);
+    assert_eq!(tokenizer.decode(&[bos, eos], true).unwrap(), "");
+    assert_eq!(tokenizer.decode(&[bos, eos], false).unwrap(), "<|begin|><|end|>");
+    // One begin token, whether the text brings it or not.
+    let once = tokenizer.encode_prompt("Hello").unwrap();
+    assert_eq!(once, tokenizer.encode_prompt("<|begin|>Hello").unwrap());
+    assert_eq!(once.iter().filter(|id| **id == bos).count(), 1);
+    assert!(tokenizer.decode(&[2048], true).is_err());
+}
+
+#[test]
+fn the_chat_template_makes_the_trained_form() {
+    let model = model("tales-300k");
+    let message = |role: &str, content: &str| ChatMessage { role: role.into(), content: content.into() };
+    let chat = [
+        message("system", "Be brief."),
+        message("user", "Hello!"),
+        message("assistant", "Hi."),
+        message("user", "Who are you?"),
+    ];
+    let text = model.chat_template().unwrap().render(&chat, true).unwrap();
+    assert_eq!(text, "<|begin|><|user|>Hello!<|assistant|>Hi.<|end|><|user|>Who are you?<|assistant|>");
+    let ids = model.tokenizer().encode_prompt(&text).unwrap();
+    assert_eq!(ids.iter().filter(|id| **id == 0).count(), 1);
+    // A file without a template has none; nobody guesses one.
+    let bare = Model::from_bytes(&GgufFile::model(Dims::SMALL, 0.1, 1.0, 1).bytes()).unwrap();
+    assert!(bare.chat_template().is_none());
+}
+
+#[test]
+fn streams_hold_back_incomplete_characters() {
+    let model = model("tales-3m");
+    let tokenizer = model.tokenizer();
+    let ids = tokenizer.encode("é日", false).unwrap();
+    assert!(ids.len() > 2, "the vocabulary knows these characters only as bytes");
+    let mut stream = tokenizer.detokenizer(true);
+    let texts: Vec<String> = ids.iter().map(|id| stream.push(*id).unwrap()).collect();
+    assert!(texts.iter().any(String::is_empty));
+    assert_eq!(texts.concat(), "é日");
+    assert_eq!(stream.finish(), "");
+    // The first byte of a character, then a letter: one replacement, nothing lost.
+    let cut = [ids[0], tokenizer.encode("x", false).unwrap()[0]];
+    assert_eq!(tokenizer.decode(&cut, true).unwrap(), "\u{fffd}x");
+    assert_eq!(tokenizer.decode(&cut[..1], true).unwrap(), "\u{fffd}");
+}
+
+proptest! {
+    #[test]
+    fn sentencepiece_is_its_definition(text in "[abc é]{0,24}") {
+        let tokenizer = spm(&PIECES, &[]);
+        let got = pieces_of(&tokenizer, &tokenizer.encode(&text, true).unwrap());
+        let bytes = |p: String| match PIECES.iter().any(|(q, _)| *q == p) {
+            true => vec![p],
+            false => p.bytes().map(|b| format!("<0x{b:02X}>")).collect(),
+        };
+        let expected: Vec<String> = naive(&text, !text.is_empty()).into_iter().flat_map(bytes).collect();
+        prop_assert_eq!(got, expected);
+    }
+
+    #[test]
+    fn text_survives_the_round_trip(text in any::<String>()) {
+        let tokenizer = model("tales-300k").tokenizer().clone();
+        for special in [false, true] {
+            let ids = tokenizer.encode(&text, special).unwrap();
+            prop_assert_eq!(tokenizer.decode(&ids, false).unwrap(), text.as_str());
+        }
+    }
+
+    #[test]
+    fn streams_equal_decoding(ids in prop::collection::vec(0u32..2048, 0..40), skip: bool) {
+        let tokenizer = model("tales-300k").tokenizer().clone();
+        let mut bytes = Vec::new();
+        for id in &ids {
+            if !(skip && tokenizer.is_special(*id)) {
+                bytes.extend_from_slice(tokenizer.token_bytes(*id).unwrap());
+            }
+        }
+        prop_assert_eq!(tokenizer.decode(&ids, skip).unwrap(), String::from_utf8_lossy(&bytes));
+    }
+}
