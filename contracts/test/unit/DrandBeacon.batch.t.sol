@@ -127,6 +127,23 @@ contract DrandBeaconBatchTest is DrandTest {
         }
     }
 
+    /// @dev Coefficients that left out a round or a signature could be foreseen, and errors made to cancel.
+    function test_coefficients_are_drawn_from_all_rounds_and_signatures() public {
+        (uint64[] memory rounds, bytes[] memory signatures) = batch(3);
+        bytes memory all;
+        for (uint256 i = 0; i < 3; ++i) {
+            all = bytes.concat(all, pad(signatures[i]), abi.encode(rounds[i]));
+        }
+        bytes32 seed = keccak256(all);
+        bytes memory terms;
+        for (uint256 i = 1; i < 3; ++i) {
+            uint256 coefficient = uint256(keccak256(abi.encode(seed, i))) >> 128;
+            terms = bytes.concat(terms, pad(signatures[i]), abi.encode(coefficient));
+        }
+        vm.expectCall(address(uint160(G1MSM)), terms);
+        beacon.submit(rounds, signatures);
+    }
+
     function test_swapped_signatures_are_found() public {
         (uint64[] memory rounds, bytes[] memory signatures) = batch(2);
         (signatures[0], signatures[1]) = (signatures[1], signatures[0]);
