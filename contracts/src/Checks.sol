@@ -8,7 +8,7 @@ import { ILedger } from "./interfaces/ILedger.sol";
 import { IStaking } from "./interfaces/IStaking.sol";
 import { Hashes } from "./libraries/Hashes.sol";
 import { PoolStore } from "./libraries/PoolStore.sol";
-import { Account, keyOf } from "./types/Accounts.sol";
+import { AccountKind, keyOf } from "./types/Accounts.sol";
 import { Evidence, Finish } from "./types/Messages.sol";
 import { Modules } from "./types/Modules.sol";
 import { PoolParams } from "./types/PoolParams.sol";
@@ -51,14 +51,14 @@ contract Checks is IChecks, SignedMessages {
         // E-money first, then the bond.
         bytes32 user = keyOf(e.request.user);
         uint256 cost = p.check(c.units);
-        uint256 held = LEDGER.balanceOf(pool, Account.Check, user);
+        uint256 held = LEDGER.balanceOf(pool, AccountKind.Check, user);
         if (held < cost) {
-            uint256 bond = LEDGER.balanceOf(pool, Account.Bond, user);
+            uint256 bond = LEDGER.balanceOf(pool, AccountKind.Bond, user);
             require(held + bond >= cost, CheckNotFunded(e.request.user, cost, held + bond));
-            LEDGER.move(pool, Account.Bond, user, Account.Claim, keyOf(validator), cost - held);
-            LEDGER.move(pool, Account.Check, user, Account.Claim, keyOf(validator), held);
+            LEDGER.move(pool, AccountKind.Bond, user, AccountKind.Claim, keyOf(validator), cost - held);
+            LEDGER.move(pool, AccountKind.Check, user, AccountKind.Claim, keyOf(validator), held);
         } else {
-            LEDGER.move(pool, Account.Check, user, Account.Claim, keyOf(validator), cost);
+            LEDGER.move(pool, AccountKind.Check, user, AccountKind.Claim, keyOf(validator), cost);
         }
         emit Claimed(
             pool, c.responseHash, validator, e.request.user, p.checkPay(c.units), p.discountOf(c.units), freeAt
@@ -81,8 +81,8 @@ contract Checks is IChecks, SignedMessages {
         } else {
             record.state = ClaimState.Paid;
             bytes32 from = keyOf(c.validator);
-            LEDGER.move(pool, Account.Claim, from, Account.Free, from, p.checkPay(c.units));
-            LEDGER.move(pool, Account.Claim, from, Account.Balance, keyOf(user), p.discountOf(c.units));
+            LEDGER.move(pool, AccountKind.Claim, from, AccountKind.Free, from, p.checkPay(c.units));
+            LEDGER.move(pool, AccountKind.Claim, from, AccountKind.Balance, keyOf(user), p.discountOf(c.units));
             emit ClaimPaid(pool, response, c.validator);
         }
     }
@@ -182,7 +182,7 @@ contract Checks is IChecks, SignedMessages {
 
     /// @dev What a void claim took goes back as e-money, also where part of it came from the bond: it stays bound to checks.
     function _giveBack(PoolParams memory p, bytes32 pool, address user, Claim memory c) private {
-        LEDGER.move(pool, Account.Claim, keyOf(c.validator), Account.Check, keyOf(user), p.check(c.units));
+        LEDGER.move(pool, AccountKind.Claim, keyOf(c.validator), AccountKind.Check, keyOf(user), p.check(c.units));
     }
 
     function _epoch(PoolParams memory p, uint64 round) private view returns (uint32) {

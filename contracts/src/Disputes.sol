@@ -9,7 +9,7 @@ import { ILedger } from "./interfaces/ILedger.sol";
 import { IStaking } from "./interfaces/IStaking.sol";
 import { Hashes } from "./libraries/Hashes.sol";
 import { PoolStore } from "./libraries/PoolStore.sol";
-import { Account, keyOf } from "./types/Accounts.sol";
+import { AccountKind, keyOf } from "./types/Accounts.sol";
 import { Evidence, Role } from "./types/Messages.sol";
 import { Modules } from "./types/Modules.sol";
 import { PoolParams } from "./types/PoolParams.sol";
@@ -55,7 +55,7 @@ contract Disputes is IDisputes {
         Record memory r = _recordOf(e, c);
         require(msg.sender == r.user || msg.sender == r.server || msg.sender == r.validator, NotParty(msg.sender));
         id = ++_last;
-        LEDGER.move(pool, _bondKind(r), keyOf(r.opener), Account.Case, bytes32(id), p.juryBudget() + p.prices.freezePrice);
+        LEDGER.move(pool, _bondKind(r), keyOf(r.opener), AccountKind.Case, bytes32(id), p.juryBudget() + p.prices.freezePrice);
         uint256 until = block.timestamp + p.windows.publish;
         _disputes[id] = Dispute(keccak256(abi.encode(r)), State.Opened, uint40(until));
         disputeOf[c.responseHash] = id;
@@ -133,8 +133,8 @@ contract Disputes is IDisputes {
             jurors = payees * p.prices.jurorPay;
         }
         // The conviction set one jury budget aside for each dispute it cuts short.
-        uint256 reserve = _min(LEDGER.balanceOf(r.pool, Account.Case, seat), p.juryBudget());
-        LEDGER.move(r.pool, Account.Case, seat, Account.Case, bytes32(id), reserve);
+        uint256 reserve = _min(LEDGER.balanceOf(r.pool, AccountKind.Case, seat), p.juryBudget());
+        LEDGER.move(r.pool, AccountKind.Case, seat, AccountKind.Case, bytes32(id), reserve);
         uint256 burnt = _burnRest(r.pool, id, jurors);
         _end(id, r, State.Closed);
         emit DisputeEnded(id, r.pool, State.Closed, 0, false, false, 0, burnt);
@@ -154,7 +154,7 @@ contract Disputes is IDisputes {
                 IArbiter(p.basis.arbiter).standingOf(address(this), subjectOf(id), ballot, position);
             if (standing == IArbiter.Standing.Paid) {
                 uint256 amount = _min(p.prices.jurorPay, _held(r.pool, id));
-                _pay(r.pool, id, Account.Free, STAKING.seatOf(r.pool, seat).owner, amount);
+                _pay(r.pool, id, AccountKind.Free, STAKING.seatOf(r.pool, seat).owner, amount);
                 emit JurorPaid(id, seat, ballot, position, amount);
             } else {
                 require(standing == IArbiter.Standing.Fined, JurorNotDue(id, ballot, position));
@@ -194,20 +194,20 @@ contract Disputes is IDisputes {
         bool unpaid = CHECKS.replace(r.pool, r.user, r.response);
 
         uint256 left = slashed > jurors ? slashed - jurors : 0;
-        left -= _payUpTo(r.pool, id, Account.Free, r.opener, p.prices.gasAllowance, left);
+        left -= _payUpTo(r.pool, id, AccountKind.Free, r.opener, p.prices.gasAllowance, left);
         uint256 compensation = p.prices.seatStake / 3;
         uint256 finder = r.opener == r.user ? 0 : compensation / 2;
         if (serverWrong) {
             bool paid = LANES.laneOf(r.pool, r.user, r.server, r.lane).sequence >= r.sequence;
-            if (paid) left -= _payUpTo(r.pool, id, Account.Balance, r.user, p.fee(r.units), left);
+            if (paid) left -= _payUpTo(r.pool, id, AccountKind.Balance, r.user, p.fee(r.units), left);
             compensation += p.baseFee(r.units);
         }
-        left -= _payUpTo(r.pool, id, Account.Free, r.user, compensation - finder, left);
-        left -= _payUpTo(r.pool, id, Account.Free, r.opener, finder, left);
+        left -= _payUpTo(r.pool, id, AccountKind.Free, r.user, compensation - finder, left);
+        left -= _payUpTo(r.pool, id, AccountKind.Free, r.opener, finder, left);
         if (!validatorWrong && unpaid) {
-            left -= _payUpTo(r.pool, id, Account.Free, r.validator, p.checkPay(r.units), left);
+            left -= _payUpTo(r.pool, id, AccountKind.Free, r.validator, p.checkPay(r.units), left);
         } else if (!serverWrong) {
-            left -= _payUpTo(r.pool, id, Account.Free, r.server, p.checkPay(r.units), left);
+            left -= _payUpTo(r.pool, id, AccountKind.Free, r.server, p.checkPay(r.units), left);
         }
         if (serverWrong) left -= _reserve(p, id, r.pool, r.serverSeat, left);
         if (validatorWrong) left -= _reserve(p, id, r.pool, r.validatorSeat, left);
@@ -238,18 +238,18 @@ contract Disputes is IDisputes {
     {
         bytes32 key = _seatKey(pool, seat);
         amount = _min((_openAgainst[key] - 1) * p.juryBudget(), left);
-        LEDGER.move(pool, Account.Case, bytes32(id), Account.Case, key, amount);
+        LEDGER.move(pool, AccountKind.Case, bytes32(id), AccountKind.Case, key, amount);
     }
 
     /// @dev The freeze price goes to the accused who did not open the dispute, in equal parts.
     function _payFrozen(PoolParams memory p, uint256 id, Record calldata r) private {
         if (r.opener == r.server) {
-            _pay(r.pool, id, Account.Free, r.validator, p.prices.freezePrice);
+            _pay(r.pool, id, AccountKind.Free, r.validator, p.prices.freezePrice);
         } else if (r.opener == r.validator) {
-            _pay(r.pool, id, Account.Free, r.server, p.prices.freezePrice);
+            _pay(r.pool, id, AccountKind.Free, r.server, p.prices.freezePrice);
         } else {
-            _pay(r.pool, id, Account.Free, r.server, p.prices.freezePrice / 2);
-            _pay(r.pool, id, Account.Free, r.validator, p.prices.freezePrice - p.prices.freezePrice / 2);
+            _pay(r.pool, id, AccountKind.Free, r.server, p.prices.freezePrice / 2);
+            _pay(r.pool, id, AccountKind.Free, r.validator, p.prices.freezePrice - p.prices.freezePrice / 2);
         }
     }
 
@@ -298,19 +298,19 @@ contract Disputes is IDisputes {
         require(d.record == keccak256(abi.encode(r)), WrongRecord(id));
     }
 
-    function _bondKind(Record memory r) private pure returns (Account) {
-        return r.opener == r.user ? Account.Bond : Account.Free;
+    function _bondKind(Record memory r) private pure returns (AccountKind) {
+        return r.opener == r.user ? AccountKind.Bond : AccountKind.Free;
     }
 
     function _held(bytes32 pool, uint256 id) private view returns (uint256) {
-        return LEDGER.balanceOf(pool, Account.Case, bytes32(id));
+        return LEDGER.balanceOf(pool, AccountKind.Case, bytes32(id));
     }
 
-    function _pay(bytes32 pool, uint256 id, Account kind, address to, uint256 amount) private {
-        LEDGER.move(pool, Account.Case, bytes32(id), kind, keyOf(to), amount);
+    function _pay(bytes32 pool, uint256 id, AccountKind kind, address to, uint256 amount) private {
+        LEDGER.move(pool, AccountKind.Case, bytes32(id), kind, keyOf(to), amount);
     }
 
-    function _payUpTo(bytes32 pool, uint256 id, Account kind, address to, uint256 amount, uint256 left)
+    function _payUpTo(bytes32 pool, uint256 id, AccountKind kind, address to, uint256 amount, uint256 left)
         private
         returns (uint256 paid)
     {
@@ -322,7 +322,7 @@ contract Disputes is IDisputes {
     function _burnRest(bytes32 pool, uint256 id, uint256 keep) private returns (uint256 burnt) {
         uint256 held = _held(pool, id);
         burnt = held > keep ? held - keep : 0;
-        LEDGER.move(pool, Account.Case, bytes32(id), Account.Burn, 0, burnt);
+        LEDGER.move(pool, AccountKind.Case, bytes32(id), AccountKind.Burn, 0, burnt);
     }
 
     function _seatKey(bytes32 pool, uint64 seat) private pure returns (bytes32) {

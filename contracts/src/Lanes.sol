@@ -8,7 +8,7 @@ import { ILedger } from "./interfaces/ILedger.sol";
 import { IStaking } from "./interfaces/IStaking.sol";
 import { Hashes } from "./libraries/Hashes.sol";
 import { PoolStore } from "./libraries/PoolStore.sol";
-import { Account, keyOf } from "./types/Accounts.sol";
+import { AccountKind, keyOf } from "./types/Accounts.sol";
 import { Voucher } from "./types/Messages.sol";
 import { Modules } from "./types/Modules.sol";
 import { PoolParams } from "./types/PoolParams.sol";
@@ -38,8 +38,8 @@ contract Lanes is ILanes, SignedMessages {
     /// @inheritdoc ILanes
     function fund(bytes32 pool, uint256 balance, uint256 bond) external {
         bytes32 key = keyOf(msg.sender);
-        LEDGER.move(pool, Account.Free, key, Account.Balance, key, balance);
-        LEDGER.move(pool, Account.Free, key, Account.Bond, key, bond);
+        LEDGER.move(pool, AccountKind.Free, key, AccountKind.Balance, key, balance);
+        LEDGER.move(pool, AccountKind.Free, key, AccountKind.Bond, key, bond);
         emit FundsAdded(pool, msg.sender, balance, bond);
     }
 
@@ -64,13 +64,13 @@ contract Lanes is ILanes, SignedMessages {
         require(block.timestamp >= due, ExitTooEarly(msg.sender, due));
         delete exitAt[pool][msg.sender];
         bytes32 key = keyOf(msg.sender);
-        uint256 balance = LEDGER.balanceOf(pool, Account.Balance, key);
-        uint256 bond = LEDGER.balanceOf(pool, Account.Bond, key);
-        uint256 eMoney = LEDGER.balanceOf(pool, Account.Check, key);
-        LEDGER.move(pool, Account.Balance, key, Account.Free, key, balance);
-        LEDGER.move(pool, Account.Bond, key, Account.Free, key, bond);
+        uint256 balance = LEDGER.balanceOf(pool, AccountKind.Balance, key);
+        uint256 bond = LEDGER.balanceOf(pool, AccountKind.Bond, key);
+        uint256 eMoney = LEDGER.balanceOf(pool, AccountKind.Check, key);
+        LEDGER.move(pool, AccountKind.Balance, key, AccountKind.Free, key, balance);
+        LEDGER.move(pool, AccountKind.Bond, key, AccountKind.Free, key, bond);
         // Fees that checking did not use are burnt, so skipping checks earns nothing.
-        LEDGER.move(pool, Account.Check, key, Account.Burn, 0, eMoney);
+        LEDGER.move(pool, AccountKind.Check, key, AccountKind.Burn, 0, eMoney);
         emit Exited(pool, msg.sender, balance + bond, eMoney);
     }
 
@@ -103,7 +103,7 @@ contract Lanes is ILanes, SignedMessages {
             require(block.timestamp >= freeAt, VestingClosed(pool, server, epochs[i], freeAt));
             uint256 amount = vestingOf[pool][server][epochs[i]];
             delete vestingOf[pool][server][epochs[i]];
-            LEDGER.move(pool, Account.Vesting, keyOf(server), Account.Free, keyOf(server), amount);
+            LEDGER.move(pool, AccountKind.Vesting, keyOf(server), AccountKind.Free, keyOf(server), amount);
             emit VestingReleased(pool, server, epochs[i], amount);
         }
     }
@@ -111,8 +111,8 @@ contract Lanes is ILanes, SignedMessages {
     /// @inheritdoc ILanes
     function forfeit(bytes32 pool, address server) external returns (uint256 amount) {
         require(msg.sender == DISPUTES, NotModule(msg.sender));
-        amount = LEDGER.balanceOf(pool, Account.Vesting, keyOf(server));
-        LEDGER.move(pool, Account.Vesting, keyOf(server), Account.Burn, 0, amount);
+        amount = LEDGER.balanceOf(pool, AccountKind.Vesting, keyOf(server));
+        LEDGER.move(pool, AccountKind.Vesting, keyOf(server), AccountKind.Burn, 0, amount);
         emit VestingForfeited(pool, server, amount);
     }
 
@@ -164,15 +164,15 @@ contract Lanes is ILanes, SignedMessages {
     {
         bytes32 key = keyOf(user);
         uint256 cost = reward + credited + burnt;
-        uint256 balance = LEDGER.balanceOf(pool, Account.Balance, key);
+        uint256 balance = LEDGER.balanceOf(pool, AccountKind.Balance, key);
         if (balance < cost) {
-            uint256 bond = LEDGER.balanceOf(pool, Account.Bond, key);
+            uint256 bond = LEDGER.balanceOf(pool, AccountKind.Bond, key);
             require(balance + bond >= cost, UserCannotPay(user, cost, balance + bond));
-            LEDGER.move(pool, Account.Bond, key, Account.Balance, key, cost - balance);
+            LEDGER.move(pool, AccountKind.Bond, key, AccountKind.Balance, key, cost - balance);
         }
-        LEDGER.move(pool, Account.Balance, key, Account.Vesting, keyOf(server), reward);
-        LEDGER.move(pool, Account.Balance, key, Account.Check, key, credited);
-        LEDGER.move(pool, Account.Balance, key, Account.Burn, 0, burnt);
+        LEDGER.move(pool, AccountKind.Balance, key, AccountKind.Vesting, keyOf(server), reward);
+        LEDGER.move(pool, AccountKind.Balance, key, AccountKind.Check, key, credited);
+        LEDGER.move(pool, AccountKind.Balance, key, AccountKind.Burn, 0, burnt);
     }
 
     /// @dev As much of `credit` as fits under the cap.
@@ -181,7 +181,7 @@ contract Lanes is ILanes, SignedMessages {
         view
         returns (uint256)
     {
-        uint256 held = LEDGER.balanceOf(pool, Account.Check, keyOf(user));
+        uint256 held = LEDGER.balanceOf(pool, AccountKind.Check, keyOf(user));
         uint256 room = p.prices.checkCap > held ? p.prices.checkCap - held : 0;
         return credit < room ? credit : room;
     }

@@ -7,7 +7,7 @@ import { ERC20Burnable } from "@openzeppelin/contracts/token/ERC20/extensions/ER
 import { ReentrancyGuardTransient } from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import { ILedger } from "./interfaces/ILedger.sol";
 import { PoolStore } from "./libraries/PoolStore.sol";
-import { Account, keyOf } from "./types/Accounts.sol";
+import { AccountKind, keyOf } from "./types/Accounts.sol";
 import { Modules } from "./types/Modules.sol";
 
 /// @title Ledger: see ILedger.
@@ -47,7 +47,7 @@ contract Ledger is ILedger, ReentrancyGuardTransient {
         uint256 arrived = token.balanceOf(address(this)) - before;
         require(arrived == amount, TokenMovedOtherAmount(address(token), amount, arrived));
         totalOf[address(token)] += amount;
-        _balances[_id(pool, Account.Free, keyOf(to))] += amount;
+        _balances[_id(pool, AccountKind.Free, keyOf(to))] += amount;
         emit Deposited(pool, to, msg.sender, amount);
     }
 
@@ -56,7 +56,7 @@ contract Ledger is ILedger, ReentrancyGuardTransient {
         require(amount > 0, ZeroAmount());
         require(to != address(0), ZeroAddress());
         IERC20 token = IERC20(PoolStore.load(POOLS, pool).basis.token);
-        _debit(pool, Account.Free, keyOf(msg.sender), amount);
+        _debit(pool, AccountKind.Free, keyOf(msg.sender), amount);
         totalOf[address(token)] -= amount;
         emit Withdrawn(pool, msg.sender, to, amount);
         token.safeTransfer(to, amount);
@@ -65,7 +65,7 @@ contract Ledger is ILedger, ReentrancyGuardTransient {
     /// @inheritdoc ILedger
     function flush(bytes32 pool) external nonReentrant {
         address token = PoolStore.load(POOLS, pool).basis.token;
-        bytes32 id = _id(pool, Account.Burn, 0);
+        bytes32 id = _id(pool, AccountKind.Burn, 0);
         uint256 amount = _balances[id];
         require(amount > 0, ZeroAmount());
         _balances[id] = 0;
@@ -78,7 +78,7 @@ contract Ledger is ILedger, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc ILedger
-    function move(bytes32 pool, Account from, bytes32 fromKey, Account to, bytes32 toKey, uint256 amount) external {
+    function move(bytes32 pool, AccountKind from, bytes32 fromKey, AccountKind to, bytes32 toKey, uint256 amount) external {
         require(_mayMove(msg.sender, from, to), NotAllowed(msg.sender, from, to));
         if (amount == 0) return;
         _debit(pool, from, fromKey, amount);
@@ -87,35 +87,35 @@ contract Ledger is ILedger, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc ILedger
-    function balanceOf(bytes32 pool, Account kind, bytes32 key) external view returns (uint256) {
+    function balanceOf(bytes32 pool, AccountKind kind, bytes32 key) external view returns (uint256) {
         return _balances[_id(pool, kind, key)];
     }
 
     /// @dev The table in ILedger.
-    function _mayMove(address module, Account from, Account to) private view returns (bool) {
+    function _mayMove(address module, AccountKind from, AccountKind to) private view returns (bool) {
         if (module == LANES) {
-            return _in(from, _bit(Account.Free) | _bit(Account.Balance) | _bit(Account.Bond) | _bit(Account.Check)
-                        | _bit(Account.Vesting))
-                && _in(to, _bit(Account.Free) | _bit(Account.Balance) | _bit(Account.Bond) | _bit(Account.Check)
-                        | _bit(Account.Vesting) | _bit(Account.Burn));
+            return _in(from, _bit(AccountKind.Free) | _bit(AccountKind.Balance) | _bit(AccountKind.Bond) | _bit(AccountKind.Check)
+                        | _bit(AccountKind.Vesting))
+                && _in(to, _bit(AccountKind.Free) | _bit(AccountKind.Balance) | _bit(AccountKind.Bond) | _bit(AccountKind.Check)
+                        | _bit(AccountKind.Vesting) | _bit(AccountKind.Burn));
         }
         if (module == CHECKS) {
-            return _in(from, _bit(Account.Check) | _bit(Account.Bond) | _bit(Account.Claim))
-                && _in(to, _bit(Account.Claim) | _bit(Account.Check) | _bit(Account.Free) | _bit(Account.Balance));
+            return _in(from, _bit(AccountKind.Check) | _bit(AccountKind.Bond) | _bit(AccountKind.Claim))
+                && _in(to, _bit(AccountKind.Claim) | _bit(AccountKind.Check) | _bit(AccountKind.Free) | _bit(AccountKind.Balance));
         }
         if (module == STAKING) {
-            return _in(from, _bit(Account.Free) | _bit(Account.Seat))
-                && _in(to, _bit(Account.Free) | _bit(Account.Seat) | _bit(Account.Case) | _bit(Account.Burn));
+            return _in(from, _bit(AccountKind.Free) | _bit(AccountKind.Seat))
+                && _in(to, _bit(AccountKind.Free) | _bit(AccountKind.Seat) | _bit(AccountKind.Case) | _bit(AccountKind.Burn));
         }
         if (module == DISPUTES) {
-            return _in(from, _bit(Account.Free) | _bit(Account.Bond) | _bit(Account.Case))
-                && _in(to, _bit(Account.Free) | _bit(Account.Bond) | _bit(Account.Case) | _bit(Account.Balance)
-                        | _bit(Account.Burn));
+            return _in(from, _bit(AccountKind.Free) | _bit(AccountKind.Bond) | _bit(AccountKind.Case))
+                && _in(to, _bit(AccountKind.Free) | _bit(AccountKind.Bond) | _bit(AccountKind.Case) | _bit(AccountKind.Balance)
+                        | _bit(AccountKind.Burn));
         }
         return false;
     }
 
-    function _debit(bytes32 pool, Account kind, bytes32 key, uint256 amount) private {
+    function _debit(bytes32 pool, AccountKind kind, bytes32 key, uint256 amount) private {
         bytes32 id = _id(pool, kind, key);
         uint256 available = _balances[id];
         require(available >= amount, Insufficient(pool, kind, key, amount, available));
@@ -124,15 +124,15 @@ contract Ledger is ILedger, ReentrancyGuardTransient {
         }
     }
 
-    function _id(bytes32 pool, Account kind, bytes32 key) private pure returns (bytes32) {
+    function _id(bytes32 pool, AccountKind kind, bytes32 key) private pure returns (bytes32) {
         return keccak256(abi.encode(pool, kind, key));
     }
 
-    function _bit(Account kind) private pure returns (uint256) {
+    function _bit(AccountKind kind) private pure returns (uint256) {
         return 1 << uint8(kind);
     }
 
-    function _in(Account kind, uint256 set) private pure returns (bool) {
+    function _in(AccountKind kind, uint256 set) private pure returns (bool) {
         return _bit(kind) & set != 0;
     }
 }

@@ -5,7 +5,7 @@ import { ILedger } from "./interfaces/ILedger.sol";
 import { IStaking } from "./interfaces/IStaking.sol";
 import { History } from "./libraries/Histories.sol";
 import { PoolStore } from "./libraries/PoolStore.sol";
-import { Account, keyOf } from "./types/Accounts.sol";
+import { AccountKind, keyOf } from "./types/Accounts.sol";
 import { Modules } from "./types/Modules.sol";
 import { PoolParams } from "./types/PoolParams.sol";
 
@@ -63,7 +63,7 @@ contract Staking is IStaking {
             uint64 seat = first + i;
             _seats[pool][seat] = Seat({ owner: msg.sender, index: index + i, exitAt: 0, suspended: false });
             table.occupant[index + i].push(epoch, seat);
-            LEDGER.move(pool, Account.Free, keyOf(msg.sender), Account.Seat, _keyOf(seat), price);
+            LEDGER.move(pool, AccountKind.Free, keyOf(msg.sender), AccountKind.Seat, _keyOf(seat), price);
             emit SeatJoined(pool, seat, msg.sender, index + i, epoch);
         }
     }
@@ -89,15 +89,15 @@ contract Staking is IStaking {
         require(block.timestamp >= s.exitAt, StillBonded(pool, seat, s.exitAt));
         uint32 open = _servers[pool][msg.sender].openDisputes;
         require(open == 0, ServerFrozen(pool, msg.sender, open));
-        uint256 amount = LEDGER.balanceOf(pool, Account.Seat, _keyOf(seat));
-        LEDGER.move(pool, Account.Seat, _keyOf(seat), Account.Free, keyOf(msg.sender), amount);
+        uint256 amount = LEDGER.balanceOf(pool, AccountKind.Seat, _keyOf(seat));
+        LEDGER.move(pool, AccountKind.Seat, _keyOf(seat), AccountKind.Free, keyOf(msg.sender), amount);
         emit SeatWithdrawn(pool, seat, amount);
     }
 
     /// @inheritdoc IStaking
     function topUp(bytes32 pool, uint64 seat, uint256 amount) external {
         _owned(pool, seat);
-        LEDGER.move(pool, Account.Free, keyOf(msg.sender), Account.Seat, _keyOf(seat), amount);
+        LEDGER.move(pool, AccountKind.Free, keyOf(msg.sender), AccountKind.Seat, _keyOf(seat), amount);
     }
 
     /// @inheritdoc IStaking
@@ -128,10 +128,10 @@ contract Staking is IStaking {
     /// @inheritdoc IStaking
     function slash(bytes32 pool, uint64 seat, uint256 dispute) external onlyDisputes returns (uint256 amount) {
         Seat storage s = _existing(pool, seat);
-        uint256 held = LEDGER.balanceOf(pool, Account.Seat, _keyOf(seat));
+        uint256 held = LEDGER.balanceOf(pool, AccountKind.Seat, _keyOf(seat));
         uint256 stake = PoolStore.load(POOLS, pool).prices.seatStake;
         amount = held < stake ? held : stake;
-        LEDGER.move(pool, Account.Seat, _keyOf(seat), Account.Case, bytes32(dispute), amount);
+        LEDGER.move(pool, AccountKind.Seat, _keyOf(seat), AccountKind.Case, bytes32(dispute), amount);
         emit SeatSlashed(pool, seat, dispute, amount);
         _suspend(pool, seat, s);
         Server storage server = _servers[pool][s.owner];
@@ -145,9 +145,9 @@ contract Staking is IStaking {
     function fine(bytes32 pool, uint64 seat) external onlyDisputes returns (uint256 amount) {
         Seat storage s = _existing(pool, seat);
         PoolParams memory p = PoolStore.load(POOLS, pool);
-        uint256 held = LEDGER.balanceOf(pool, Account.Seat, _keyOf(seat));
+        uint256 held = LEDGER.balanceOf(pool, AccountKind.Seat, _keyOf(seat));
         amount = held < p.prices.jurorPenalty ? held : p.prices.jurorPenalty;
-        LEDGER.move(pool, Account.Seat, _keyOf(seat), Account.Burn, 0, amount);
+        LEDGER.move(pool, AccountKind.Seat, _keyOf(seat), AccountKind.Burn, 0, amount);
         emit SeatFined(pool, seat, amount);
         if (held - amount < p.prices.seatStake) _suspend(pool, seat, s);
     }

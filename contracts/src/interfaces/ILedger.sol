@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import { Account } from "../types/Accounts.sol";
+import { AccountKind } from "../types/Accounts.sol";
 
 /// @title One double-entry ledger that holds every token.
 /// @notice Money enters by `deposit`, leaves by `withdraw` and `flush`, and otherwise only moves between accounts. Accounts
@@ -16,12 +16,12 @@ import { Account } from "../types/Accounts.sol";
 interface ILedger {
     event Deposited(bytes32 indexed pool, address indexed to, address from, uint256 amount);
     event Withdrawn(bytes32 indexed pool, address indexed from, address to, uint256 amount);
-    event Moved(bytes32 indexed pool, Account from, bytes32 fromKey, Account to, bytes32 toKey, uint256 amount);
+    event Moved(bytes32 indexed pool, AccountKind from, bytes32 fromKey, AccountKind to, bytes32 toKey, uint256 amount);
     event Flushed(bytes32 indexed pool, uint256 amount);
 
     /// @notice The caller is no module, or not one that may move money between these kinds.
-    error NotAllowed(address caller, Account from, Account to);
-    error Insufficient(bytes32 pool, Account kind, bytes32 key, uint256 needed, uint256 available);
+    error NotAllowed(address caller, AccountKind from, AccountKind to);
+    error Insufficient(bytes32 pool, AccountKind kind, bytes32 key, uint256 needed, uint256 available);
     /// @notice The token moved another amount than asked: it takes a fee, rebases or lies.
     error TokenMovedOtherAmount(address token, uint256 asked, uint256 moved);
     error ZeroAmount();
@@ -37,10 +37,10 @@ interface ILedger {
     function flush(bytes32 pool) external;
 
     /// @notice Modules only: moves `amount` between two accounts of a pool.
-    function move(bytes32 pool, Account from, bytes32 fromKey, Account to, bytes32 toKey, uint256 amount) external;
+    function move(bytes32 pool, AccountKind from, bytes32 fromKey, AccountKind to, bytes32 toKey, uint256 amount) external;
 
     /// @notice What an account holds.
-    function balanceOf(bytes32 pool, Account kind, bytes32 key) external view returns (uint256);
+    function balanceOf(bytes32 pool, AccountKind kind, bytes32 key) external view returns (uint256);
 
     /// @notice Sum of all accounts of all pools with this token.
     function totalOf(address token) external view returns (uint256);

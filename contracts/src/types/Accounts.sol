@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 /// @notice Kinds of account. An account is (pool, kind, key); what the key is depends on the kind.
-enum Account {
+enum AccountKind {
     None,
     Free, // key: owner. Withdrawable at any time
     Balance, // key: user. Pays for responses

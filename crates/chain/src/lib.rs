@@ -1,1 +1,15 @@
-//! Placeholder crate root.
+//! The chain as Assay sees it: typed calls and transactions, and an index rebuilt from events alone.
+
+pub mod abi;
+mod client;
+mod error;
+mod index;
+
+pub use client::{Chain, Deployment};
+pub use error::ChainError;
+pub use index::{
+    AccountKind, Change, Claim, Follower, Index, Jury, Lane, OpenDispute, PoolView, Seat, ServerView,
+};
+
+pub use alloy::signers::local::PrivateKeySigner;
+pub use alloy::signers::{Signer, SignerSync};

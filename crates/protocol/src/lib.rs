@@ -10,6 +10,7 @@ mod draw;
 mod input;
 mod messages;
 mod pool;
+pub mod wire;
 
 pub use digest::{output_hash, Digest, DigestInputs, WorkDigest, ARITHMETIC_VERSION};
 pub use input::{InferenceInput, InputError, Sampling, MAX_INPUT_BYTES, MAX_STOP_TOKENS};

@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import { Test } from "forge-std/Test.sol";
+import { Deployment } from "../../../script/Deployment.sol";
+import { AssayToken } from "../../src/AssayToken.sol";
+import { Checks } from "../../src/Checks.sol";
+import { Deployer } from "../../src/Deployer.sol";
+import { Disputes } from "../../src/Disputes.sol";
+import { Lanes } from "../../src/Lanes.sol";
+import { Ledger } from "../../src/Ledger.sol";
+import { Pools } from "../../src/Pools.sol";
+import { Staking } from "../../src/Staking.sol";
+import { JuryArbiter } from "../../src/arbiters/JuryArbiter.sol";
+import { IDisputes } from "../../src/interfaces/IDisputes.sol";
+import { Hashes } from "../../src/libraries/Hashes.sol";
+import { AccountKind, keyOf } from "../../src/types/Accounts.sol";
+import {
+    InferenceRequest,
+    InferenceResponse,
+    Challenge,
+    CheckAnswer,
+    Voucher,
+    Evidence,
+    Finish,
+    Role
+} from "../../src/types/Messages.sol";
+import { Modules } from "../../src/types/Modules.sol";
+import { PoolParams, Basis, Prices, Rates, Limits, Windows } from "../../src/types/PoolParams.sol";
+import { TestBeacon } from "./TestBeacon.sol";
+
+/// @dev A deployment, a pool of five servers with twelve seats each, and a funded user. Time starts in the third epoch, so
+/// that everybody's seats are in the table.
+abstract contract AssayTest is Test {
+    uint256 internal constant SERVERS = 5;
+    uint32 internal constant SEATS = 12;
+    bytes32 internal constant RIGHT = keccak256("right digest");
+    bytes32 internal constant WRONG = keccak256("wrong digest");
+    bytes internal constant INPUT = "the canonical input";
+
+    AssayToken internal token;
+    TestBeacon internal beacon;
+    Pools internal pools;
+    Ledger internal ledger;
+    Staking internal staking;
+    Lanes internal lanes;
+    Checks internal checks;
+    Disputes internal disputes;
+    JuryArbiter internal arbiter;
+
+    PoolParams internal params;
+    bytes32 internal pool;
+    address[] internal servers;
+    uint256[] internal serverKeys;
+    address internal user;
+    uint256 internal userKey;
+
+    function setUp() public virtual {
+        vm.warp(1_800_000_000);
+        beacon = new TestBeacon(1_700_000_000, 1);
+        token = new AssayToken(address(this), 1e30);
+        (Modules memory m, address arbiter_) = Deployment.run(new Deployer(), address(this));
+        pools = Pools(m.pools);
+        ledger = Ledger(m.ledger);
+        staking = Staking(m.staking);
+        lanes = Lanes(m.lanes);
+        checks = Checks(m.checks);
+        disputes = Disputes(m.disputes);
+        arbiter = JuryArbiter(arbiter_);
+        params = poolParams();
+        pool = pools.create(params, "ipfs://model", bytes32(uint256(1)));
+        token.approve(address(ledger), type(uint256).max);
+        for (uint256 i; i < SERVERS; ++i) {
+            (address server, uint256 key) = makeAddrAndKey(string.concat("server", vm.toString(i)));
+            servers.push(server);
+            serverKeys.push(key);
+            uint256 price = SEATS * (uint256(params.prices.seatStake) + params.prices.seatFloat);
+            ledger.deposit(pool, server, price + 1_000_000);
+            vm.prank(server);
+            staking.join(pool, SEATS);
+        }
+        (user, userKey) = makeAddrAndKey("user");
+        ledger.deposit(pool, user, 10_000_000);
+        vm.prank(user);
+        lanes.fund(pool, 4_000_000, 4_000_000);
+        skip(2 * params.windows.epoch);
+    }
+
+    /// @dev Of the shape of the devnet's pool, in small round amounts.
+    function poolParams() internal view virtual returns (PoolParams memory p) {
+        p.basis = Basis(address(token), address(beacon), address(arbiter), keccak256("model"));
+        p.prices = Prices({
+            seatStake: 500_000,
+            seatFloat: 2_000,
+            rewardFixed: 20,
+            rewardUnit: 3,
+            feeFixed: 20,
+            feeUnit: 4,
+            costUnit: 1,
+            checkFixed: 20,
+            outsideGain: 20,
+            gasAllowance: 100,
+            freezePrice: 200,
+            jurorPay: 1_500,
+            jurorPenalty: 1_500,
+            checkCap: 500_000,
+            minBond: 200_000,
+            auditPay: 0
+        });
+        p.rates = Rates({
+            challengeFixed: uint128(1) << 63,
+            challengeUnit: 0,
+            auditFixed: 0,
+            auditUnit: 0,
+            collusion: 100,
+            discount: 100
+        });
+        p.limits = Limits({
+            maxUnits: 1_000,
+            maxInputBytes: 16_384,
+            maxPending: 0,
+            promptWeight: 1,
+            outputWeight: 2,
+            stride: 1,
+            redraws: 3,
+            setSize: 3,
+            auditSize: 0,
+            firstJury: 5,
+            secondJury: 9
+        });
+        p.windows = Windows({
+            epoch: 10,
+            request: 30,
+            answer: 5,
+            claim: 20,
+            dispute: 30,
+            publish: 10,
+            commit: 10,
+            propose: 10,
+            audit: 0,
+            vesting: 100,
+            unbonding: 200,
+            voucher: 100,
+            exit: 150
+        });
+    }
+
+    // -------------------------------------------------------------------------------------------------- messages
+
+    function nowRound() internal view returns (uint64) {
+        return beacon.roundAt(block.timestamp);
+    }
+
+    function signed(uint256 key, bytes32 structHash) internal view returns (bytes memory) {
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, Hashes.typed(lanes.domainSeparator(), structHash));
+        return abi.encodePacked(r, s, v);
+    }
+
+    function balanceOf(AccountKind kind, address owner) internal view returns (uint256) {
+        return ledger.balanceOf(pool, kind, keyOf(owner));
+    }
+
+    /// @dev Seat of a server: seats were bought in order.
+    function seatOf(uint256 server) internal pure returns (uint64) {
+        return uint64(server * SEATS + 1);
+    }
+
+    function serverOfSeat(uint64 seat) internal pure returns (uint256) {
+        return (seat - 1) / SEATS;
+    }
+
+    /// @dev A request and a response to it, signed in this round. `digest` is what the server committed to.
+    function answered(uint256 server, uint64 lane, uint64 sequence, uint32 outputTokens, bytes32 digest)
+        internal
+        view
+        returns (Evidence memory e)
+    {
+        e.request = InferenceRequest({
+            pool: pool,
+            user: user,
+            server: servers[server],
+            seat: seatOf(server),
+            slot: 0,
+            lane: lane,
+            sequence: sequence,
+            round: nowRound(),
+            inputHash: keccak256(INPUT),
+            ticketNonceHash: 0,
+            maxUnits: 1_000,
+            deadline: uint64(block.timestamp + 30)
+        });
+        respond(e, server, outputTokens, digest);
+    }
+
+    function respond(Evidence memory e, uint256 server, uint32 outputTokens, bytes32 digest) internal view {
+        e.response = InferenceResponse({
+            request: Hashes.request(e.request),
+            commitment: 0,
+            outputHash: keccak256("output"),
+            promptTokens: 10,
+            outputTokens: outputTokens,
+            finish: uint8(Finish.Length),
+            cancel: 0,
+            round: nowRound()
+        });
+        e.response.commitment =
+            Hashes.commitment(Role.Server, servers[server], Hashes.responseSubject(e.response), digest);
+        e.responseSignature = signed(serverKeys[server], Hashes.response(e.response));
+    }
+
+    /// @dev Finds a ticket nonce with which the response is drawn, and the validator's draw passes `accept`; then everything
+    /// up to the validator's answer, with `digest`. Moves time to the ticket's round.
+    function drawn(uint256 server, uint64 sequence, bytes32 digest, bytes32 validatorDigest)
+        internal
+        returns (Evidence memory e)
+    {
+        e = answered(server, 7, sequence, 100, digest);
+        uint64 ticketRound = params.ticketRound(e.response.round);
+        bytes32 randomness = keccak256(abi.encode("round", ticketRound));
+        beacon.set(ticketRound, randomness);
+        uint32 epoch = params.epochOf(beacon.timeOf(ticketRound));
+        bytes32 nonce;
+        uint64 seat;
+        for (uint256 i;; ++i) {
+            nonce = keccak256(abi.encode("nonce", i));
+            e.request.ticketNonceHash = keccak256(abi.encode(nonce));
+            respond(e, server, 100, digest);
+            bytes32 ticket = Hashes.ticket(randomness, Hashes.response(e.response), nonce);
+            if (!Hashes.isDrawn(ticket, params.challengeRate(units(e)))) continue;
+            uint256 place = Hashes.draw(
+                Hashes.DRAW_VALIDATOR, randomness, pool, ticket, 0, staking.seatCount(pool, epoch)
+            );
+            seat = staking.seatAt(pool, epoch, place);
+            if (serverOfSeat(seat) != server) break;
+        }
+        vm.warp(beacon.timeOf(ticketRound));
+        challenge(e, nonce, 0, seat, validatorDigest);
+    }
+
+    function challenge(Evidence memory e, bytes32 nonce, uint8 counter, uint64 seat, bytes32 digest) internal view {
+        bytes32 response = Hashes.response(e.response);
+        e.challenge = Challenge(e.response.request, response, nonce, counter, seat, nowRound());
+        e.challengeSignature = signed(userKey, Hashes.challenge(e.challenge));
+        uint256 validator = serverOfSeat(seat);
+        e.answer = CheckAnswer({
+            response: response,
+            commitment: Hashes.commitment(Role.Validator, servers[validator], response, digest),
+            seat: seat,
+            round: nowRound()
+        });
+        e.answerSignature = signed(serverKeys[validator], Hashes.answer(e.answer));
+    }
+
+    function units(Evidence memory e) internal view returns (uint256) {
+        return params.units(e.response.promptTokens, e.response.outputTokens);
+    }
+
+    function voucher(uint256 server, uint64 lane, uint64 sequence, uint64 count, uint64 total)
+        internal
+        view
+        returns (Voucher memory)
+    {
+        return Voucher({
+            pool: pool,
+            user: user,
+            server: servers[server],
+            lane: lane,
+            sequence: sequence,
+            count: count,
+            units: total,
+            root: keccak256(abi.encode(server, lane, count)),
+            round: nowRound()
+        });
+    }
+
+    function redeem(uint256 server, Voucher memory v) internal {
+        Voucher[] memory vouchers = new Voucher[](1);
+        bytes[] memory signatures = new bytes[](1);
+        (vouchers[0], signatures[0]) = (v, signed(userKey, Hashes.voucher(v)));
+        lanes.redeem(pool, servers[server], vouchers, signatures);
+    }
+
+    // -------------------------------------------------------------------------------------------------- disputes
+
+    /// @dev Opens a dispute from the user's side and returns its id and record.
+    function disputed(Evidence memory e, address opener) internal returns (uint256 id, IDisputes.Record memory r) {
+        vm.prank(opener);
+        id = disputes.open(e);
+        r = IDisputes.Record({
+            pool: pool,
+            response: Hashes.response(e.response),
+            inputHash: e.request.inputHash,
+            opener: opener,
+            user: e.request.user,
+            server: e.request.server,
+            serverSeat: e.request.seat,
+            serverSubject: Hashes.responseSubject(e.response),
+            serverCommitment: e.response.commitment,
+            validator: servers[serverOfSeat(e.answer.seat)],
+            validatorSeat: e.answer.seat,
+            validatorCommitment: e.answer.commitment,
+            lane: e.request.lane,
+            sequence: e.request.sequence,
+            units: uint32(units(e))
+        });
+    }
+
+    /// @dev Draws the current ballot's jury, moving time to its round.
+    function drawJury(uint256 id) internal {
+        bytes32 subject = disputes.subjectOf(id);
+        uint8 ballot = arbiter.currentBallot(address(disputes), subject);
+        uint64 round = arbiter.ballotOf(address(disputes), subject, ballot).round;
+        beacon.set(round, keccak256(abi.encode("jury", round)));
+        if (block.timestamp < beacon.timeOf(round)) vm.warp(beacon.timeOf(round));
+        arbiter.draw(address(disputes), subject);
+    }
+
+    /// @dev The first `count` jurors commit to `digest`, each seat by itself.
+    function commitJurors(uint256 id, uint256 from, uint256 to, bytes32 digest) internal {
+        bytes32 subject = disputes.subjectOf(id);
+        uint8 ballot = arbiter.currentBallot(address(disputes), subject);
+        for (uint256 i = from; i < to; ++i) {
+            uint64 seat = arbiter.seatOfJuror(address(disputes), subject, ballot, i);
+            address owner = servers[serverOfSeat(seat)];
+            uint256[] memory positions = new uint256[](1);
+            positions[0] = i;
+            bytes32 commitment = Hashes.commitment(Role.Juror, owner, Hashes.ballotSubject(subject, ballot), digest);
+            vm.prank(owner);
+            arbiter.commit(address(disputes), subject, positions, commitment);
+        }
+    }
+
+    function jurySize(uint256 id) internal view returns (uint256) {
+        bytes32 subject = disputes.subjectOf(id);
+        return
+            arbiter.ballotOf(address(disputes), subject, arbiter.currentBallot(address(disputes), subject)).size;
+    }
+
+    /// @dev From an open dispute to the arbiter's verdict for `digest`, all jurors agreeing.
+    function judged(uint256 id, IDisputes.Record memory r, bytes32 digest) internal {
+        disputes.publish(id, r, INPUT);
+        drawJury(id);
+        commitJurors(id, 0, jurySize(id), digest);
+        arbiter.propose(address(disputes), disputes.subjectOf(id), digest);
+    }
+
+    function settleAllJurors(uint256 id, IDisputes.Record memory r, uint8 ballot) internal {
+        uint256 size = arbiter.ballotOf(address(disputes), disputes.subjectOf(id), ballot).size;
+        uint256[] memory positions = new uint256[](size);
+        for (uint256 i; i < size; ++i) {
+            positions[i] = i;
+        }
+        disputes.settleJurors(id, r, ballot, positions);
+    }
+}

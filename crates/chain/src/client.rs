@@ -1,0 +1,190 @@
+//! Typed calls and transactions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy::network::{EthereumWallet, TransactionBuilder};
+use alloy::providers::{DynProvider, PendingTransactionError, Provider, ProviderBuilder};
+use alloy::rpc::client::ClientBuilder;
+use alloy::rpc::types::{Filter, Log, TransactionReceipt, TransactionRequest};
+use alloy::signers::local::PrivateKeySigner;
+use alloy_primitives::{Address, Bytes, B256, U256};
+use alloy_sol_types::{Eip712Domain, SolCall};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+
+use crate::ChainError;
+
+/// How long a transaction may take to be included before the caller is told.
+const INCLUSION: Duration = Duration::from_secs(60);
+/// Room above the estimate: between the estimate and the inclusion other transactions may make this one dearer.
+const GAS_MARGIN_PERCENT: u64 = 25;
+
+/// Addresses of one deployment, as `deployments/<chain id>.json` holds them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Deployment {
+    /// EIP-155 id.
+    pub chain_id: u64,
+    /// First block that can hold an event of these contracts.
+    pub start_block: u64,
+    /// Registry of pools.
+    pub pools: Address,
+    /// Holds every token; its address is part of the signing domain.
+    pub ledger: Address,
+    /// Seats and keys.
+    pub staking: Address,
+    /// Vouchers and vesting.
+    pub lanes: Address,
+    /// Claims.
+    pub checks: Address,
+    /// Disputes.
+    pub disputes: Address,
+    /// The jury arbiter that comes with the deployment.
+    pub arbiter: Address,
+    /// The drand beacon that comes with it.
+    pub beacon: Address,
+    /// The token that comes with it.
+    pub token: Address,
+}
+
+impl Deployment {
+    /// Reads a deployment file.
+    pub fn load(path: &std::path::Path) -> Result<Self, ChainError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| ChainError::Malformed(format!("can't read {}: {e}", path.display())))?;
+        serde_json::from_str(&text).map_err(|e| ChainError::Malformed(format!("{}: {e}", path.display())))
+    }
+
+    /// The EIP-712 domain of everything signed for it.
+    pub fn domain(&self) -> Eip712Domain {
+        assay_protocol::domain(self.chain_id, self.ledger)
+    }
+}
+
+/// A connection to one chain for one account.
+#[derive(Clone)]
+pub struct Chain {
+    provider: DynProvider,
+    account: Option<Address>,
+    deployment: Arc<Deployment>,
+    /// One transaction at a time gets its nonce.
+    sending: Arc<Mutex<()>>,
+}
+
+impl std::fmt::Debug for Chain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Chain").field("account", &self.account).finish_non_exhaustive()
+    }
+}
+
+impl Chain {
+    /// Connects to the node at `url` and checks its chain id. Without a signer the connection can only read.
+    pub async fn connect(
+        url: &str,
+        deployment: Deployment,
+        signer: Option<PrivateKeySigner>,
+    ) -> Result<Self, ChainError> {
+        let url = url.parse().map_err(|e| ChainError::Malformed(format!("chain URL {url}: {e}")))?;
+        let client = ClientBuilder::default().http(url).with_poll_interval(Duration::from_millis(250));
+        let account = signer.as_ref().map(PrivateKeySigner::address);
+        let builder = ProviderBuilder::new().with_cached_nonce_management();
+        let provider = match signer {
+            Some(signer) => builder.wallet(EthereumWallet::from(signer)).connect_client(client).erased(),
+            None => builder.connect_client(client).erased(),
+        };
+        let found = provider.get_chain_id().await?;
+        if found != deployment.chain_id {
+            return Err(ChainError::WrongChain { expected: deployment.chain_id, found });
+        }
+        Ok(Self { provider, account, deployment: Arc::new(deployment), sending: Arc::default() })
+    }
+
+    /// The contracts.
+    pub fn deployment(&self) -> &Deployment {
+        &self.deployment
+    }
+
+    /// The account that transactions are sent from.
+    pub fn account(&self) -> Option<Address> {
+        self.account
+    }
+
+    /// Calls a view at the latest block.
+    pub async fn call<C: SolCall>(&self, to: Address, call: C) -> Result<C::Return, ChainError> {
+        let request = TransactionRequest::default().with_to(to).with_input(call.abi_encode());
+        let request = match self.account {
+            Some(account) => request.with_from(account),
+            None => request,
+        };
+        let bytes = self.provider.call(request).await?;
+        C::abi_decode_returns(&bytes).map_err(|e| ChainError::Malformed(format!("answer of {}: {e}", C::SIGNATURE)))
+    }
+
+    /// Sends a transaction and waits until it is included. What would revert is refused before it is sent.
+    pub async fn send<C: SolCall>(&self, to: Address, call: C) -> Result<TransactionReceipt, ChainError> {
+        let from = self.account.ok_or(ChainError::ReadOnly)?;
+        let input = Bytes::from(call.abi_encode());
+        let request = TransactionRequest::default().with_from(from).with_to(to).with_input(input);
+        let pending = {
+            let _one = self.sending.lock().await;
+            let gas = self.provider.estimate_gas(request.clone()).await?;
+            let request = request.with_gas_limit(gas + gas * GAS_MARGIN_PERCENT / 100);
+            self.provider.send_transaction(request).await?
+        };
+        let hash = *pending.tx_hash();
+        let receipt = match pending.with_timeout(Some(INCLUSION)).get_receipt().await {
+            Ok(receipt) => receipt,
+            Err(PendingTransactionError::TransportError(error)) => return Err(error.into()),
+            Err(_) => return Err(ChainError::NotIncluded(hash)),
+        };
+        tracing::debug!(call = C::SIGNATURE, gas = receipt.gas_used, %hash, "included");
+        if receipt.status() { Ok(receipt) } else { Err(ChainError::Failed(hash)) }
+    }
+
+    /// Logs of the deployment's contracts in a range of blocks, both ends included.
+    pub(crate) async fn logs(&self, from: u64, to: u64) -> Result<Vec<Log>, ChainError> {
+        let d = &self.deployment;
+        let contracts =
+            vec![d.pools, d.ledger, d.staking, d.lanes, d.checks, d.disputes, d.arbiter, d.beacon];
+        Ok(self.provider.get_logs(&Filter::new().address(contracts).from_block(from).to_block(to)).await?)
+    }
+
+    /// Number and time of the latest block.
+    pub async fn head(&self) -> Result<(u64, u64), ChainError> {
+        let block = self
+            .provider
+            .get_block_by_number(alloy::eips::BlockNumberOrTag::Latest)
+            .await?
+            .ok_or_else(|| ChainError::Unreachable("no latest block".into()))?;
+        Ok((block.header.number, block.header.timestamp))
+    }
+
+    /// Hash of a block; `None` if the node does not have it.
+    pub(crate) async fn block_hash(&self, number: u64) -> Result<Option<B256>, ChainError> {
+        Ok(self.provider.get_block_by_number(number.into()).await?.map(|b| b.header.hash))
+    }
+
+    /// Wei of an account.
+    pub async fn native_balance(&self, account: Address) -> Result<U256, ChainError> {
+        Ok(self.provider.get_balance(account).await?)
+    }
+
+    /// Sends native currency, for gas.
+    pub async fn transfer(&self, to: Address, amount: U256) -> Result<(), ChainError> {
+        let from = self.account.ok_or(ChainError::ReadOnly)?;
+        let request = TransactionRequest::default().with_from(from).with_to(to).with_value(amount);
+        let pending = {
+            let _one = self.sending.lock().await;
+            self.provider.send_transaction(request).await?
+        };
+        let hash = *pending.tx_hash();
+        pending
+            .with_timeout(Some(INCLUSION))
+            .get_receipt()
+            .await
+            .map(|_| ())
+            .map_err(|_| ChainError::NotIncluded(hash))
+    }
+}
+
