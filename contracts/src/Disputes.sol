@@ -271,6 +271,7 @@ contract Disputes is IDisputes {
         r.lane = e.request.lane;
         r.sequence = e.request.sequence;
         r.units = uint32(c.units);
+        r.outputTokens = e.response.outputTokens;
     }
 
     function _accuse(Record memory r, bool opened) private {

@@ -34,6 +34,7 @@ interface IDisputes {
         uint64 lane;
         uint64 sequence;
         uint32 units;
+        uint32 outputTokens; // the right digest is f's at this count
     }
 
     event DisputeOpened(uint256 indexed id, bytes32 indexed pool, bytes32 indexed response, Record record, uint256 until);

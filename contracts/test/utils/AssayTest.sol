@@ -301,7 +301,8 @@ abstract contract AssayTest is Test {
             validatorCommitment: e.answer.commitment,
             lane: e.request.lane,
             sequence: e.request.sequence,
-            units: uint32(units(e))
+            units: uint32(units(e)),
+            outputTokens: e.response.outputTokens
         });
     }
 
