@@ -69,7 +69,8 @@ impl fmt::Display for Backend {
 pub struct Options {
     /// Which implementation.
     pub backend: Backend,
-    /// Threads, at least 1; the reference uses one. 0 counts as 1, more than 256 as 256.
+    /// Most threads to use; at least one and never more than there are cores. The reference uses one, and so do
+    /// steps that are too small to share.
     pub threads: usize,
 }
 

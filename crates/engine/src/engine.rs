@@ -13,7 +13,9 @@ pub(crate) struct Engine {
 impl Engine {
     /// The back end must be available.
     pub(crate) fn new(model: &Model, options: Options) -> Self {
-        let fast = Fast::new(options.backend.resolve(), options.threads);
+        // More threads than cores only wait for each other.
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let fast = Fast::new(options.backend.resolve(), options.threads.min(cores));
         Self { cache: Cache::new(model.shape()), fast }
     }
 

@@ -1,5 +1,7 @@
 //! What a generation promises: refusals, ends, cancellation, recomputation, golden digests.
 
+#![allow(clippy::unwrap_used)]
+
 use assay_engine::{Backend, Generation, InputRefused, Model, Options, run};
 use assay_protocol::{Finish, InferenceInput, Sampling};
 use serde_json::{Value, json};

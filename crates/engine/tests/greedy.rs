@@ -1,5 +1,7 @@
 //! Token ids and greedy text against other engines' on the same files.
 
+#![allow(clippy::unwrap_used)]
+
 use assay_engine::{Backend, Model, Options, run};
 use assay_protocol::{InferenceInput, Sampling};
 use serde_json::Value;

@@ -47,6 +47,7 @@ fn product(matrix: &Matrix, groups: Range<usize>, acts: &[Acts], output: Output,
 /// One row group times `T` vectors, finished into `out`, `[token][row]`; eight rows at a time.
 #[target_feature(enable = "avx2")]
 #[inline]
+#[expect(clippy::needless_range_loop, reason = "h, j and t index several arrays each")]
 fn tile<const T: usize, A: std::borrow::Borrow<Acts>>(
     matrix: &Matrix,
     group: usize,

@@ -50,6 +50,7 @@ fn product(matrix: &Matrix, groups: Range<usize>, acts: &[Acts], output: Output,
 /// One row group times `T` vectors, finished into `out`, `[token][row]`.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 #[inline]
+#[expect(clippy::needless_range_loop, reason = "h, j and t index several arrays each")]
 fn tile<const T: usize, A: std::borrow::Borrow<Acts>>(
     matrix: &Matrix,
     group: usize,

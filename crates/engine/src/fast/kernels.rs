@@ -46,11 +46,14 @@ pub(super) struct Attention<'a> {
     pub(super) positions: usize,
 }
 
+/// Signature of [`crate::reference::rms_norm`] with its result behind the arguments.
+type Norm = unsafe fn(&[i64], &[i32], (u64, i32), &mut [i32]);
+
 /// A back end's functions. A table exists only behind [`Kernels::of`], which checks that the machine can run it.
 #[derive(Debug)]
 pub(super) struct Kernels {
     pub(super) product: unsafe fn(&Matrix, Range<usize>, &[Acts], Output, &mut [i64]),
-    pub(super) norm: unsafe fn(&[i64], &[i32], (u64, i32), &mut [i32]),
+    pub(super) norm: Norm,
     pub(super) quantise: unsafe fn(&[i32], &mut Acts),
     pub(super) swiglu: unsafe fn(&mut [i32], &[i32]),
     pub(super) attend: unsafe fn(&Attention<'_>, &mut AttentionScratch, &mut [i32]),

@@ -3,6 +3,9 @@
 //! It holds because every sum is exact, so that its order is free, and because all rounding is done by the
 //! reference's own functions.
 
+#[cfg(test)]
+mod tests;
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -29,6 +32,8 @@ use crate::{
 
 /// Prompt tokens computed together.
 const CHUNK: usize = 64;
+/// What normalising, activating or rounding an element costs, in multiplications of a product.
+const ELEMENT_WORK: usize = 64;
 
 /// Threads, kernels and buffers of one sequence.
 #[derive(Debug)]
@@ -148,7 +153,9 @@ impl Fast {
 
         let mixed = &mut mixed[..count * shape.query_width()];
         let group = shape.heads / shape.kv_heads;
-        team.split(mixed, shape.head_dim, |first, mixed| {
+        // Two products of a head with every position.
+        let work = 2 * mixed.len() * (before + count);
+        team.split(mixed, shape.head_dim, work, |first, mixed| {
             let mut scratch = AttentionScratch::default();
             for (i, mixed) in mixed.chunks_exact_mut(shape.head_dim).enumerate() {
                 let (t, head) = ((first + i) / shape.heads, (first + i) % shape.heads);
@@ -164,7 +171,7 @@ impl Fast {
                 kernels.attend(&attention, &mut scratch, mixed);
             }
         });
-        team.split(acts, 1, |first, acts| {
+        team.split(acts, 1, ELEMENT_WORK * mixed.len(), |first, acts| {
             for (i, acts) in acts.iter_mut().enumerate() {
                 kernels.quantise(&mixed[(first + i) * shape.query_width()..][..shape.query_width()], acts);
             }
@@ -179,7 +186,7 @@ impl Fast {
         let acts = &mut acts[..count];
         norm_and_quantise(kernels, team, residual, &layer.feed_forward_norm, shape, acts);
         products(kernels, team, &[&layer.gate, &layer.up], acts, Output::Hidden, out);
-        team.split(acts, 1, |first, acts| {
+        team.split(acts, 1, ELEMENT_WORK * count * shape.hidden, |first, acts| {
             let (mut gate, mut up) = (vec![0; shape.hidden], vec![0; shape.hidden]);
             for (i, acts) in acts.iter_mut().enumerate() {
                 out.gather_i32(0, first + i, &mut gate);
@@ -201,7 +208,7 @@ fn norm_and_quantise(
     shape: &Shape,
     acts: &mut [Acts],
 ) {
-    team.split(acts, 1, |first, acts| {
+    team.split(acts, 1, ELEMENT_WORK * residual.len(), |first, acts| {
         let mut x = vec![0; shape.width];
         for (i, acts) in acts.iter_mut().enumerate() {
             kernels.norm(&residual[(first + i) * shape.width..][..shape.width], gains, shape.eps, &mut x);
@@ -238,16 +245,17 @@ fn share(total: usize, i: usize, count: usize) -> usize {
 }
 
 impl Team {
-    /// Runs `f(first unit, part)` on every thread's part of `items`, which are cut at multiples of `unit`.
-    fn split<T: Send>(&self, items: &mut [T], unit: usize, f: impl Fn(usize, &mut [T]) + Sync) {
+    /// Runs `f(first unit, part)` on every thread's part of `items`, which are cut at multiples of `unit`; `work` is
+    /// the number of multiplications in all of them.
+    fn split<T: Send>(&self, items: &mut [T], unit: usize, work: usize, f: impl Fn(usize, &mut [T]) + Sync) {
         let units = items.len() / unit.max(1);
-        if self.threads() == 1 || units == 1 {
+        let threads = self.threads_for(work).min(units);
+        if threads <= 1 {
             return f(0, items);
         }
-        let threads = self.threads();
         let parts = Parts::new(items, unit, threads);
         self.run(&|i| {
-            if let Some(part) = parts.take(i).filter(|part| !part.is_empty()) {
+            if let Some(part) = parts.take(i) {
                 f(share(units, i, threads), part);
             }
         });

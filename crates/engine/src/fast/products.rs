@@ -70,10 +70,11 @@ pub(super) fn products(
     let line = GROUP * acts.len();
     // Every element is written below.
     out.values.resize(total * line, 0);
-    let threads = team.threads();
+    let work = matrices.iter().map(|m| m.rows * m.cols).sum::<usize>() * acts.len();
+    let threads = team.threads_for(work).min(total);
     let parts = Parts::new(&mut out.values, line, threads);
     let bounds = &out.bounds;
-    team.run(&|i| {
+    let job = |i: usize| {
         let Some(mut part) = parts.take(i) else { return };
         let (first, end) = (share(total, i, threads), share(total, i + 1, threads));
         for (matrix, bound) in matrices.iter().zip(bounds.windows(2)) {
@@ -84,5 +85,10 @@ pub(super) fn products(
                 part = rest;
             }
         }
-    });
+    };
+    if threads == 1 {
+        job(0);
+    } else {
+        team.run(&job);
+    }
 }

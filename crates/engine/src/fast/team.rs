@@ -13,6 +13,9 @@ use std::{
 /// Rounds of spinning before a worker sleeps: some tens of microseconds, longer than the gaps within a token.
 const SPINS: u32 = 4_000;
 
+/// Multiplications below which another thread costs more than it saves: some ten microseconds.
+const WORK_A_THREAD: usize = 1 << 18;
+
 type Job = *const (dyn Fn(usize) + Sync);
 
 struct Shared {
@@ -37,6 +40,7 @@ unsafe impl Send for Shared {}
 pub(super) struct Team {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
+    work_a_thread: usize,
     /// Keeps the team from being used by two threads at a time: a `Cell` can move but not be shared.
     not_sync: PhantomData<Cell<()>>,
 }
@@ -62,12 +66,24 @@ impl Team {
             std::thread::Builder::new().name(format!("assay-engine-{i}")).spawn(move || work(&shared, i)).ok()
         };
         let workers = (1..threads).map_while(spawn).collect();
-        Self { shared, workers, not_sync: PhantomData }
+        Self { shared, workers, work_a_thread: WORK_A_THREAD, not_sync: PhantomData }
     }
 
     /// Number of threads, the leader included.
     pub(super) fn threads(&self) -> usize {
         self.workers.len() + 1
+    }
+
+    /// Shares out even the smallest job, so that small tests use all threads.
+    #[cfg(test)]
+    pub(super) fn eager(mut self) -> Self {
+        self.work_a_thread = 1;
+        self
+    }
+
+    /// Number of threads that a job of so many multiplications is worth.
+    pub(super) fn threads_for(&self, work: usize) -> usize {
+        (work / self.work_a_thread).clamp(1, self.threads())
     }
 
     /// Runs `job(i)` for every thread `i` and waits for all of them.
@@ -91,7 +107,7 @@ impl Team {
         let wait = Wait(shared);
         job(0);
         drop(wait);
-        if shared.panicked.load(Ordering::Relaxed) {
+        if shared.panicked.swap(false, Ordering::Relaxed) {
             std::panic::resume_unwind(Box::new("an engine thread panicked"));
         }
     }

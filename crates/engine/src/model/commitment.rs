@@ -49,7 +49,7 @@ fn weights_root(weights: &Weights) -> B256 {
 
 /// Evaluates `f(0..n)` on all cores.
 fn parallel(n: usize, f: impl Fn(usize) -> B256 + Sync) -> Vec<B256> {
-    let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(n);
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(n);
     let next = std::sync::atomic::AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();

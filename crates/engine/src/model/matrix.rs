@@ -54,11 +54,8 @@ impl Matrix {
         let unit = &self.units[row / GROUP * self.row_units() + block / 2];
         let (lane, half) = (row % GROUP, block % 2);
         let mut q = [0; BLOCK];
-        for (j, four) in q.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-            let line = &unit.lines[8 * half + j];
-            for (i, q) in four.iter_mut().enumerate() {
-                *q = (line[4 * lane + i] ^ 0x80) as i8;
-            }
+        for (four, line) in q.as_chunks_mut::<4>().0.iter_mut().zip(&unit.lines[8 * half..]) {
+            *four = line.as_chunks::<4>().0[lane].map(|q| (q ^ 0x80) as i8);
         }
         (unit.scales[lane][half], q)
     }
@@ -67,11 +64,8 @@ impl Matrix {
         let index = row / GROUP * self.row_units() + block / 2;
         let unit = &mut self.units[index];
         let (lane, half) = (row % GROUP, block % 2);
-        for (j, four) in q.as_chunks::<4>().0.iter().enumerate() {
-            let line = &mut unit.lines[8 * half + j];
-            for (i, q) in four.iter().enumerate() {
-                line[4 * lane + i] = *q as u8 ^ 0x80;
-            }
+        for (four, line) in q.as_chunks::<4>().0.iter().zip(&mut unit.lines[8 * half..]) {
+            line.as_chunks_mut::<4>().0[lane] = four.map(|q| q as u8 ^ 0x80);
         }
         unit.scales[lane][half] = scale;
     }

@@ -179,8 +179,8 @@ proptest! {
             let mut exact = 0i128;
             for i in 0..cols {
                 let (scale, w) = matrix.block(row, i / 32);
-                let weight = i128::from(w[i % 32]) * i128::from(scale) << (i32::from(matrix.exponents[row]) + 16);
-                let value = i128::from(q.q[i]) * i128::from(q.scales[i / 32]) << q.exponent;
+                let weight = (i128::from(w[i % 32]) * i128::from(scale)) << (i32::from(matrix.exponents[row]) + 16);
+                let value = (i128::from(q.q[i]) * i128::from(q.scales[i / 32])) << q.exponent;
                 exact += weight * value;
                 // And each weight within half a step of the original.
                 let step = i128::from(scale) << (i32::from(matrix.exponents[row]) + 16);

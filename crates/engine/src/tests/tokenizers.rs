@@ -14,7 +14,7 @@ fn spm(pieces: &[(&str, f32)], special: &[&str]) -> Tokenizer {
     let mut kinds = vec![2, 3, 3];
     texts.extend((0..256).map(|b| format!("<0x{b:02X}>")));
     kinds.extend([6; 256]);
-    texts.extend(special.iter().map(|t| t.to_string()));
+    texts.extend(special.iter().map(ToString::to_string));
     kinds.extend(special.iter().map(|_| 3));
     let mut scores = vec![0.0; texts.len()];
     for (piece, score) in pieces {
@@ -124,6 +124,21 @@ fn byte_level_specials_only_where_asked() {
     assert_eq!(once, tokenizer.encode_prompt("<|begin|>Hello").unwrap());
     assert_eq!(once.iter().filter(|id| **id == bos).count(), 1);
     assert!(tokenizer.decode(&[2048], true).is_err());
+}
+
+#[test]
+fn the_file_says_whether_a_begin_token_comes_first() {
+    let ids = |add: Option<bool>| {
+        let mut file = GgufFile::model(Dims::SMALL, 0.1, 1.0, 1);
+        file.set("tokenizer.ggml.bos_token_id", Meta::U32(5));
+        if let Some(add) = add {
+            file.set("tokenizer.ggml.add_bos_token", Meta::Bool(add));
+        }
+        Model::from_bytes(&file.bytes()).unwrap().tokenizer().encode_prompt("").unwrap()
+    };
+    assert_eq!(ids(Some(true)), [5]);
+    assert_eq!(ids(Some(false)), [0; 0]);
+    assert_eq!(ids(None), [0; 0]);
 }
 
 #[test]

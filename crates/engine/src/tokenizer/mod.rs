@@ -44,7 +44,7 @@ impl TokenKind {
 
 #[derive(Debug)]
 enum Method {
-    Bpe(Bpe),
+    Bpe(Box<Bpe>),
     Spm(Spm),
 }
 
@@ -81,7 +81,7 @@ impl Tokenizer {
         let (method, bytes, add_bos) = match header.text("tokenizer.ggml.model")? {
             Some("gpt2") => {
                 let bytes = bpe::token_bytes(&texts, &kinds);
-                (Method::Bpe(Bpe::from_header(header, &texts)?), bytes, false)
+                (Method::Bpe(Box::new(Bpe::from_header(header, &texts)?)), bytes, false)
             }
             Some("llama") => {
                 let bytes = spm::token_bytes(&texts, &kinds)?;
