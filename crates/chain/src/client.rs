@@ -188,3 +188,16 @@ impl Chain {
     }
 }
 
+
+/// Signs a message for a deployment. The contracts and `assay_protocol::verify_signature` accept exactly this form.
+pub fn sign<T: assay_protocol::SolStruct>(
+    signer: &PrivateKeySigner,
+    domain: &Eip712Domain,
+    message: &T,
+) -> Result<Bytes, ChainError> {
+    use alloy::signers::SignerSync;
+    let signature = signer
+        .sign_hash_sync(&message.eip712_signing_hash(domain))
+        .map_err(|e| ChainError::Malformed(format!("signing failed: {e}")))?;
+    Ok(Bytes::from(signature.as_bytes()))
+}

@@ -4,12 +4,15 @@ pub mod abi;
 mod client;
 mod error;
 mod index;
+mod rounds;
 
-pub use client::{Chain, Deployment};
+pub use client::{sign, Chain, Deployment};
 pub use error::ChainError;
 pub use index::{
     AccountKind, Change, Claim, Follower, Index, Jury, Lane, OpenDispute, PoolView, Seat, ServerView,
 };
+
+pub use rounds::{convert, submit_rounds};
 
 pub use alloy::signers::local::PrivateKeySigner;
 pub use alloy::signers::{Signer, SignerSync};

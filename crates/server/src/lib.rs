@@ -1,1 +1,176 @@
-//! Placeholder crate root.
+//! The server's side: serves a model, checks others' answers, sits on juries, redeems.
+//!
+//! Everything that it has signed, is owed or must do is in its [`Store`] before anybody else learns of it, so a crash loses
+//! nothing: [`Server::run`] picks up where the last process stopped.
+
+mod check;
+mod credit;
+mod http;
+mod infer;
+mod jury;
+mod records;
+mod settle;
+mod vouchers;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use alloy_primitives::{Address, B256};
+use assay_beacon::Client as BeaconClient;
+use assay_chain::{Chain, Follower, PrivateKeySigner};
+use assay_engine::{Model, Options};
+use assay_protocol::wire::{ErrorCode, WireError};
+use assay_protocol::{Eip712Domain, PoolParams};
+use assay_store::{Store, StoreError};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// How far a round may lie behind the latest one and still count as current.
+const ROUND_SLACK: u64 = 3;
+
+/// What a server is made of.
+#[derive(Debug)]
+pub struct Config {
+    /// The pool it serves.
+    pub pool: B256,
+    /// Signs its messages; the account's own key, or the one it registered.
+    pub signer: PrivateKeySigner,
+    /// The model it computes with. The pool's, if it is honest.
+    pub model: Model,
+    /// How to compute.
+    pub options: Options,
+    /// Answers and checks computed at the same time.
+    pub parallel: usize,
+    /// How long vouchers are gathered before they are redeemed.
+    pub redeem_every: Duration,
+}
+
+/// A running server.
+#[derive(Debug, Clone)]
+pub struct Server {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    config: Config,
+    account: Address,
+    params: PoolParams,
+    domain: Eip712Domain,
+    chain: Chain,
+    follower: Follower,
+    beacon: BeaconClient,
+    store: Store,
+    permits: Arc<Semaphore>,
+    running: Mutex<HashMap<B256, infer::Running>>,
+    credit: Arc<credit::Book>,
+    /// Digests of disputed inputs by dispute, so that a second ballot does not compute again.
+    verdicts: Mutex<HashMap<alloy_primitives::U256, assay_protocol::Digest>>,
+}
+
+/// Why a server can't start or must stop.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The chain has no such pool.
+    #[error("pool {0} is not on this chain")]
+    PoolUnknown(B256),
+    /// The connection to the chain has no account.
+    #[error("a server needs an account to send transactions from")]
+    NoAccount,
+    /// Durable state can't be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The listener failed.
+    #[error("listening: {0}")]
+    Listen(#[from] std::io::Error),
+}
+
+impl Server {
+    /// Takes up its state. The follower must have reached the chain's head once.
+    pub async fn new(
+        config: Config,
+        chain: Chain,
+        follower: Follower,
+        beacon: BeaconClient,
+        store: Store,
+    ) -> Result<Self, ServerError> {
+        let account = chain.account().ok_or(ServerError::NoAccount)?;
+        let params = {
+            let index = follower.read().await;
+            index.pool(config.pool).ok_or(ServerError::PoolUnknown(config.pool))?.params.clone()
+        };
+        infer::abandon_interrupted(&store)?;
+        let credit = Arc::new(credit::Book::load(&store)?);
+        Ok(Self {
+            inner: Arc::new(Inner {
+                domain: chain.deployment().domain(),
+                permits: Arc::new(Semaphore::new(config.parallel.max(1))),
+                running: Mutex::default(),
+                verdicts: Mutex::default(),
+                config,
+                account,
+                params,
+                chain,
+                follower,
+                beacon,
+                store,
+                credit,
+            }),
+        })
+    }
+
+    /// Serves on `listener` and does its duties until `stop` is cancelled.
+    pub async fn run(self, listener: TcpListener, stop: CancellationToken) -> Result<(), ServerError> {
+        let duties = tokio::spawn(settle::duties(self.inner.clone(), stop.clone()));
+        let result = axum::serve(listener, http::router(self.inner.clone()))
+            .with_graceful_shutdown(stop.clone().cancelled_owned())
+            .await;
+        stop.cancel();
+        // A duty that panicked has logged why; what it left undone is in the store.
+        let _ = duties.await;
+        Ok(result?)
+    }
+}
+
+impl Inner {
+    fn now() -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    }
+
+    /// The latest round by the clock.
+    fn current_round(&self) -> u64 {
+        self.beacon.chain().round_at(Self::now())
+    }
+
+    fn time_of(&self, round: u64) -> Result<u64, WireError> {
+        self.beacon.chain().time_of(round).map_err(|e| WireError::new(ErrorCode::StaleRound, e.to_string()))
+    }
+
+    fn epoch_of_round(&self, round: u64) -> Result<u32, WireError> {
+        Ok(self.params.epoch_of(self.time_of(round)?))
+    }
+
+    async fn randomness(&self, round: u64) -> Result<B256, WireError> {
+        match self.beacon.wait(round).await {
+            Ok(round) => Ok(B256::from(round.randomness())),
+            Err(error) => Err(WireError::new(ErrorCode::Unavailable, format!("beacon: {error}"))),
+        }
+    }
+
+    fn sign<T: assay_protocol::SolStruct>(&self, message: &T) -> Result<alloy_primitives::Bytes, WireError> {
+        assay_chain::sign(&self.config.signer, &self.domain, message)
+            .map_err(|e| WireError::new(ErrorCode::Internal, e.to_string()))
+    }
+}
+
+/// A mutex whose holders can't leave it half-written.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn internal(error: impl std::fmt::Display) -> WireError {
+    tracing::error!(%error, "internal error");
+    WireError::new(ErrorCode::Internal, "the server could not write its state")
+}

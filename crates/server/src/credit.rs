@@ -1,0 +1,100 @@
+//! What each user has had and not paid yet, and how much more it may have.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use alloy_primitives::{Address, U256};
+use assay_protocol::wire::{ErrorCode, WireError};
+use assay_protocol::PoolParams;
+use assay_store::{Store, StoreError};
+
+use crate::lock;
+use crate::records::Lane;
+
+/// Responses and units that a lane has delivered beyond what was redeemed.
+#[derive(Debug, Clone, Copy, Default)]
+struct Exposure {
+    count: u64,
+    units: u64,
+}
+
+impl Exposure {
+    fn of(lane: &Lane) -> Self {
+        let pending = lane.pending.as_ref().map_or(0, |p| p.units);
+        Self {
+            count: (lane.accepted.count() + u64::from(lane.pending.is_some())).saturating_sub(lane.redeemed_count),
+            units: (lane.accepted.units() + pending).saturating_sub(lane.redeemed_units),
+        }
+    }
+
+    fn cost(self, params: &PoolParams) -> U256 {
+        let prices = &params.prices;
+        (U256::from(prices.rewardFixed) + U256::from(prices.feeFixed)) * U256::from(self.count)
+            + (U256::from(prices.rewardUnit) + U256::from(prices.feeUnit)) * U256::from(self.units)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Account {
+    lanes: HashMap<u64, Exposure>,
+    /// Reserved for answers that are being computed.
+    running: U256,
+}
+
+/// The exposure to every user, kept in step with the lanes in the store.
+#[derive(Debug, Default)]
+pub(crate) struct Book(Mutex<HashMap<Address, Account>>);
+
+/// The place of a running answer in its user's credit; dropped when the answer is stored or given up.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    book: Arc<Book>,
+    user: Address,
+    amount: U256,
+}
+
+impl Book {
+    pub(crate) fn load(store: &Store) -> Result<Self, StoreError> {
+        let book = Self::default();
+        for lane in store.all::<Lane>()? {
+            book.update(&lane);
+        }
+        Ok(book)
+    }
+
+    /// Takes in a lane's new state.
+    pub(crate) fn update(&self, lane: &Lane) {
+        lock(&self.0).entry(lane.user).or_default().lanes.insert(lane.lane, Exposure::of(lane));
+    }
+
+    /// Reserves room for an answer of at most `max_units`, if `limit` allows it.
+    pub(crate) fn reserve(
+        self: &Arc<Self>,
+        params: &PoolParams,
+        user: Address,
+        max_units: u64,
+        limit: U256,
+    ) -> Result<Reservation, WireError> {
+        let mut book = lock(&self.0);
+        let account = book.entry(user).or_default();
+        let owed: U256 = account.lanes.values().map(|e| e.cost(params)).sum::<U256>() + account.running;
+        let amount = params.fee(max_units);
+        if owed + amount > limit {
+            return Err(WireError::new(
+                ErrorCode::NoCredit,
+                format!("{owed} unredeemed and {amount} asked for, the bond covers {limit}"),
+            ));
+        }
+        account.running += amount;
+        drop(book);
+        Ok(Reservation { book: self.clone(), user, amount })
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if let Some(account) = lock(&self.book.0).get_mut(&self.user) {
+            account.running = account.running.saturating_sub(self.amount);
+        }
+    }
+}

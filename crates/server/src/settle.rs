@@ -1,0 +1,205 @@
+//! What is due to a server, collected: redemptions, claims, released rewards, jurors' pay.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy_primitives::{B256, U256};
+
+use assay_chain::{abi, convert, AccountKind, ChainError};
+use assay_store::StoreError;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::jury::{self, submit_rounds};
+use crate::records::{Check, CheckProgress, Lane};
+use crate::Inner;
+
+/// Lanes redeemed in one transaction.
+const BATCH: usize = 50;
+
+#[derive(Debug, thiserror::Error)]
+enum DutyError {
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Runs after every block until `stop`.
+pub(crate) async fn duties(node: Arc<Inner>, stop: CancellationToken) {
+    let mut blocks = node.follower.blocks();
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut redeemed = Instant::now();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = blocks.changed() => if changed.is_err() { return },
+            // Windows end by the clock, also while no block comes.
+            _ = ticks.tick() => {}
+        }
+        jury::tend(&node).await;
+        log("claims", claim(&node).await);
+        log("claims due", settle_claims(&node).await);
+        log("jurors' pay", settle_jurors(&node).await);
+        if redeemed.elapsed() >= node.config.redeem_every {
+            log("redemption", redeem(&node).await);
+            log("release", release(&node).await);
+            redeemed = Instant::now();
+        }
+    }
+}
+
+fn log(what: &str, result: Result<(), DutyError>) {
+    if let Err(error) = result {
+        tracing::warn!(%error, "{what}: will be tried again");
+    }
+}
+
+/// Redeems the last voucher of every lane that has earned something.
+async fn redeem(node: &Arc<Inner>) -> Result<(), DutyError> {
+    let lanes = node.store.list::<Lane>("redeemable")?;
+    for batch in lanes.chunks(BATCH) {
+        let vouchers: Vec<_> = batch.iter().filter_map(|lane| lane.voucher.clone()).collect();
+        let call = abi::Lanes::redeemCall {
+            pool: node.config.pool,
+            server: node.account,
+            vouchers: vouchers.iter().map(|(v, _)| convert(v)).collect(),
+            signatures: vouchers.iter().map(|(_, s)| s.clone()).collect(),
+        };
+        match node.chain.send(node.chain.deployment().lanes, call).await {
+            Ok(_) => {}
+            // An earlier transaction went through after all: what is on-chain counts.
+            Err(error) if error.is_revert("NothingToRedeem") => {}
+            Err(error) => return Err(error.into()),
+        }
+        for lane in batch {
+            let on_chain = node
+                .chain
+                .call(
+                    node.chain.deployment().lanes,
+                    abi::Lanes::laneOfCall {
+                        pool: node.config.pool,
+                        user: lane.user,
+                        server: node.account,
+                        lane: lane.lane,
+                    },
+                )
+                .await?;
+            let updated = node.store.write(|w| {
+                let lane = w.get::<Lane>(&crate::records::lane_key(lane.user, lane.lane))?;
+                let lane = lane.map(|lane| Lane {
+                    redeemed_count: on_chain.count,
+                    redeemed_units: on_chain.units,
+                    ..lane
+                });
+                if let Some(lane) = &lane {
+                    w.put(lane)?;
+                }
+                Ok::<_, StoreError>(lane)
+            })?;
+            if let Some(lane) = updated {
+                node.credit.update(&lane);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Frees rewards whose vesting is over.
+async fn release(node: &Arc<Inner>) -> Result<(), DutyError> {
+    let epochs: Vec<u32> = {
+        let index = node.follower.read().await;
+        let Some(pool) = index.pool(node.config.pool) else { return Ok(()) };
+        if pool.servers.get(&node.account).is_some_and(|s| s.convicted || s.open_disputes > 0) {
+            return Ok(());
+        }
+        pool.vesting
+            .iter()
+            .filter(|((server, _), (_, free_at))| *server == node.account && *free_at <= index.time)
+            .map(|((_, epoch), _)| *epoch)
+            .collect()
+    };
+    if !epochs.is_empty() {
+        let call = abi::Lanes::releaseCall { pool: node.config.pool, server: node.account, epochs };
+        node.chain.send(node.chain.deployment().lanes, call).await?;
+    }
+    Ok(())
+}
+
+/// Claims the pay of checks that found equal digests.
+async fn claim(node: &Arc<Inner>) -> Result<(), DutyError> {
+    for mut check in node.store.list::<Check>("equal")? {
+        submit_rounds(node, &[check.ticket_round]).await?;
+        let call = abi::Checks::claimCall { e: convert(&check.evidence) };
+        check.progress = match node.chain.send(node.chain.deployment().checks, call).await {
+            Ok(_) => CheckProgress::Claimed,
+            Err(error) if error.is_revert("ClaimExists") => CheckProgress::Claimed,
+            Err(error @ ChainError::Reverted { .. }) => {
+                tracing::warn!(%error, response = %check.response, "a claim was refused for good");
+                CheckProgress::Over
+            }
+            Err(error) => return Err(error.into()),
+        };
+        node.store.put(&check)?;
+    }
+    Ok(())
+}
+
+/// Collects claims that can't be disputed any more.
+async fn settle_claims(node: &Arc<Inner>) -> Result<(), DutyError> {
+    for mut check in node.store.list::<Check>("claimed")? {
+        let due = {
+            let index = node.follower.read().await;
+            let Some(pool) = index.pool(node.config.pool) else { return Ok(()) };
+            let frozen = pool.servers.get(&node.account).is_some_and(|s| s.open_disputes > 0);
+            match pool.claims.get(&check.response) {
+                Some(claim) if claim.over => None,
+                Some(claim) if claim.free_at < index.time && !frozen => Some(claim.user),
+                _ => continue,
+            }
+        };
+        if let Some(user) = due {
+            let call = abi::Checks::settleCall { pool: node.config.pool, user, response: check.response };
+            node.chain.send(node.chain.deployment().checks, call).await?;
+        }
+        check.progress = CheckProgress::Over;
+        node.store.put(&check)?;
+    }
+    Ok(())
+}
+
+/// Has the jurors of ended disputes paid or fined, once this server is one of those who are owed.
+async fn settle_jurors(node: &Arc<Inner>) -> Result<(), DutyError> {
+    let due: Vec<_> = {
+        let index = node.follower.read().await;
+        let Some(pool) = index.pool(node.config.pool) else { return Ok(()) };
+        let mut due = Vec::new();
+        for dispute in index.disputes.values().filter(|d| d.ended.is_some()) {
+            let Some(subject) = index.subjects.get(&dispute.id) else { continue };
+            for ballot in 1..=2u8 {
+                let Some(jury) = index.juries.get(&(*subject, ballot)) else { continue };
+                let mine: BTreeSet<u64> = (0u64..)
+                    .zip(&jury.seats)
+                    .filter(|(p, seat)| {
+                        pool.owner_of(**seat) == Some(node.account)
+                            && jury.commitments.contains_key(p)
+                            && !jury.settled.contains(p)
+                    })
+                    .map(|(p, _)| p)
+                    .collect();
+                if !mine.is_empty() && pool.balance(AccountKind::Case, B256::from(dispute.id)) > U256::ZERO {
+                    let positions: Vec<U256> = mine.into_iter().map(U256::from).collect();
+                    due.push((dispute.id, dispute.record.clone(), ballot, positions));
+                }
+            }
+        }
+        due
+    };
+    for (id, r, ballot, positions) in due {
+        let call = abi::Disputes::settleJurorsCall { id, r, ballot, positions };
+        node.chain.send(node.chain.deployment().disputes, call).await?;
+    }
+    Ok(())
+}
