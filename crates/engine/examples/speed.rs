@@ -15,8 +15,10 @@ use assay_protocol::{InferenceInput, Sampling};
 
 /// Prompt tokens, and output tokens at most.
 const PROMPT: usize = 100;
-const OUTPUT: u32 = 200;
-const REPEATS: usize = 7;
+const OUTPUT: u32 = 100;
+const REPEATS: usize = 5;
+/// Weights up to which the reference is timed too.
+const REFERENCE_LIMIT: u64 = 20_000_000;
 
 fn main() {
     for path in std::env::args().skip(1) {
@@ -32,6 +34,10 @@ fn main() {
         for backend in Backend::ALL {
             if !backend.is_available() {
                 println!("  {backend}: not available on this machine");
+                continue;
+            }
+            if backend == Backend::Reference && info.parameters > REFERENCE_LIMIT {
+                println!("  {backend}: left out, it would take minutes");
                 continue;
             }
             for threads in [1, 2, 4] {
