@@ -12,9 +12,6 @@ use crate::{
     reference::{self, Output},
 };
 
-/// Units fetched ahead of a single vector's product, which is bound by memory. They run on into the next rows.
-const AHEAD: usize = 10;
-
 pub(super) static KERNELS: Kernels = Kernels { product, norm, quantise, swiglu, attend };
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
@@ -68,13 +65,6 @@ fn tile<const T: usize, A: std::borrow::Borrow<Acts>>(
     let blocks: [&[[ActBlock; 2]]; T] =
         std::array::from_fn(|t| &acts[t].borrow().blocks.as_chunks::<2>().0[..units.len()]);
     for (p, unit) in units.iter().enumerate() {
-        if T == 1 {
-            let ahead = std::ptr::from_ref(unit).wrapping_add(AHEAD).cast::<i8>();
-            for line in 0..17 {
-                // SAFETY: prefetching reads nothing and can't fault, whatever the address.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(64 * line)) };
-            }
-        }
         // SAFETY: the field is 64 bytes at a multiple of 64.
         let scales = unsafe { _mm512_load_si512(unit.scales.as_ptr().cast()) };
         for h in 0..2 {
