@@ -61,7 +61,13 @@ contract Checks is IChecks, SignedMessages {
             LEDGER.move(pool, AccountKind.Check, user, AccountKind.Claim, keyOf(validator), cost);
         }
         emit Claimed(
-            pool, c.responseHash, validator, e.request.user, p.checkPay(c.units), p.discountOf(c.units), freeAt
+            pool,
+            c.responseHash,
+            validator,
+            e.request.user,
+            p.checkPay(c.units),
+            p.discountOf(c.units),
+            freeAt
         );
     }
 
@@ -82,7 +88,9 @@ contract Checks is IChecks, SignedMessages {
             record.state = ClaimState.Paid;
             bytes32 from = keyOf(c.validator);
             LEDGER.move(pool, AccountKind.Claim, from, AccountKind.Free, from, p.checkPay(c.units));
-            LEDGER.move(pool, AccountKind.Claim, from, AccountKind.Balance, keyOf(user), p.discountOf(c.units));
+            LEDGER.move(
+                pool, AccountKind.Claim, from, AccountKind.Balance, keyOf(user), p.discountOf(c.units)
+            );
             emit ClaimPaid(pool, response, c.validator);
         }
     }
@@ -121,9 +129,12 @@ contract Checks is IChecks, SignedMessages {
         c.responseHash = Hashes.response(e.response);
         require(e.challenge.response == c.responseHash, WrongResponse(c.responseHash, e.challenge.response));
         require(e.answer.response == c.responseHash, WrongResponse(c.responseHash, e.answer.response));
-        require(keccak256(abi.encode(e.challenge.ticketNonce)) == e.request.ticketNonceHash, WrongTicketNonce());
         require(
-            e.response.finish != 0 && e.response.finish <= uint8(type(Finish).max), FinishInvalid(e.response.finish)
+            keccak256(abi.encode(e.challenge.ticketNonce)) == e.request.ticketNonceHash, WrongTicketNonce()
+        );
+        require(
+            e.response.finish != 0 && e.response.finish <= uint8(type(Finish).max),
+            FinishInvalid(e.response.finish)
         );
         c.units = p.units(e.response.promptTokens, e.response.outputTokens);
         uint256 limit = e.request.maxUnits < p.limits.maxUnits ? e.request.maxUnits : p.limits.maxUnits;
@@ -133,19 +144,33 @@ contract Checks is IChecks, SignedMessages {
                 && e.challenge.round <= e.answer.round,
             RoundsOutOfOrder(e.request.round, e.response.round)
         );
+        // A round to come would let its signer choose the epoch whose key counts.
+        require(
+            IBeacon(p.basis.beacon).timeOf(e.answer.round) <= block.timestamp, RoundFromFuture(e.answer.round)
+        );
         uint256 answeredAt = IBeacon(p.basis.beacon).timeOf(e.response.round);
         require(answeredAt <= e.request.deadline, AnsweredAfterDeadline(e.request.deadline, answeredAt));
         IStaking.Seat memory seat = STAKING.seatOf(e.request.pool, e.request.seat);
-        require(seat.owner == e.request.server, NotServersSeat(e.request.seat, e.request.server));
+        // Stake that may have left pays no jury.
+        require(
+            seat.owner == e.request.server && (seat.exitAt == 0 || block.timestamp < seat.exitAt),
+            NotServersSeat(e.request.seat, e.request.server)
+        );
         uint32 epoch = p.epochOf(answeredAt);
         require(STAKING.isOpen(e.request.pool, epoch), PoolTooSmall(e.request.pool, epoch));
     }
 
     function _verifySignatures(PoolParams memory p, Evidence calldata e, Checked memory c) private view {
         bytes32 pool = e.request.pool;
-        _requireSigned(pool, e.request.server, _epoch(p, e.response.round), c.responseHash, e.responseSignature);
         _requireSigned(
-            pool, e.request.user, _epoch(p, e.challenge.round), Hashes.challenge(e.challenge), e.challengeSignature
+            pool, e.request.server, _epoch(p, e.response.round), c.responseHash, e.responseSignature
+        );
+        _requireSigned(
+            pool,
+            e.request.user,
+            _epoch(p, e.challenge.round),
+            Hashes.challenge(e.challenge),
+            e.challengeSignature
         );
         address validator = STAKING.seatOf(pool, e.answer.seat).owner;
         _requireSigned(pool, validator, _epoch(p, e.answer.round), Hashes.answer(e.answer), e.answerSignature);
@@ -159,7 +184,9 @@ contract Checks is IChecks, SignedMessages {
         c.ticket = Hashes.ticket(randomness, c.responseHash, e.challenge.ticketNonce);
         uint256 rate = p.challengeRate(c.units);
         require(Hashes.isDrawn(c.ticket, rate), NotDrawn(c.ticket, rate));
-        require(e.challenge.counter <= p.limits.redraws, CounterOverLimit(e.challenge.counter, p.limits.redraws));
+        require(
+            e.challenge.counter <= p.limits.redraws, CounterOverLimit(e.challenge.counter, p.limits.redraws)
+        );
         uint32 epoch = p.epochOf(c.ticketTime);
         bytes32 pool = e.request.pool;
         uint64 drawn = STAKING.seatAt(
@@ -182,7 +209,9 @@ contract Checks is IChecks, SignedMessages {
 
     /// @dev What a void claim took goes back as e-money, also where part of it came from the bond: it stays bound to checks.
     function _giveBack(PoolParams memory p, bytes32 pool, address user, Claim memory c) private {
-        LEDGER.move(pool, AccountKind.Claim, keyOf(c.validator), AccountKind.Check, keyOf(user), p.check(c.units));
+        LEDGER.move(
+            pool, AccountKind.Claim, keyOf(c.validator), AccountKind.Check, keyOf(user), p.check(c.units)
+        );
     }
 
     function _epoch(PoolParams memory p, uint64 round) private view returns (uint32) {

@@ -49,13 +49,25 @@ contract Disputes is IDisputes {
         IChecks.Checked memory c = CHECKS.verify(e);
         bytes32 pool = e.request.pool;
         PoolParams memory p = PoolStore.load(POOLS, pool);
-        require(block.timestamp <= c.ticketTime + p.windows.dispute, TooLate(c.ticketTime + p.windows.dispute));
+        require(
+            block.timestamp <= c.ticketTime + p.windows.dispute, TooLate(c.ticketTime + p.windows.dispute)
+        );
         uint256 other = disputeOf[c.responseHash];
         require(other == 0, AlreadyDisputed(c.responseHash, other));
         Record memory r = _recordOf(e, c);
-        require(msg.sender == r.user || msg.sender == r.server || msg.sender == r.validator, NotParty(msg.sender));
+        require(
+            msg.sender == r.user || msg.sender == r.server || msg.sender == r.validator, NotParty(msg.sender)
+        );
+        _requireNotConvicted(r);
         id = ++_last;
-        LEDGER.move(pool, _bondKind(r), keyOf(r.opener), AccountKind.Case, bytes32(id), p.juryBudget() + p.prices.freezePrice);
+        LEDGER.move(
+            pool,
+            _bondKind(r),
+            keyOf(r.opener),
+            AccountKind.Case,
+            bytes32(id),
+            p.juryBudget() + p.prices.freezePrice
+        );
         uint256 until = block.timestamp + p.windows.publish;
         _disputes[id] = Dispute(keccak256(abi.encode(r)), State.Opened, uint40(until));
         disputeOf[c.responseHash] = id;
@@ -121,7 +133,6 @@ contract Disputes is IDisputes {
         if (!_convicted[seat]) seat = _seatKey(r.pool, r.validatorSeat);
         require(_convicted[seat], NothingConvicted(id));
         PoolParams memory p = PoolStore.load(POOLS, r.pool);
-        _pay(r.pool, id, _bondKind(r), r.opener, p.juryBudget() + p.prices.freezePrice);
         uint256 jurors;
         if (state == State.Published) {
             IArbiter arbiter = IArbiter(p.basis.arbiter);
@@ -135,13 +146,16 @@ contract Disputes is IDisputes {
         // The conviction set one jury budget aside for each dispute it cuts short.
         uint256 reserve = _min(LEDGER.balanceOf(r.pool, AccountKind.Case, seat), p.juryBudget());
         LEDGER.move(r.pool, AccountKind.Case, seat, AccountKind.Case, bytes32(id), reserve);
+        _returnBond(p, id, r, jurors, reserve);
         uint256 burnt = _burnRest(r.pool, id, jurors);
         _end(id, r, State.Closed);
         emit DisputeEnded(id, r.pool, State.Closed, 0, false, false, 0, burnt);
     }
 
     /// @inheritdoc IDisputes
-    function settleJurors(uint256 id, Record calldata r, uint8 ballot, uint256[] calldata positions) external {
+    function settleJurors(uint256 id, Record calldata r, uint8 ballot, uint256[] calldata positions)
+        external
+    {
         Dispute storage d = _disputes[id];
         require(d.record == keccak256(abi.encode(r)), WrongRecord(id));
         require(d.state > State.Published, WrongState(id, d.state));
@@ -187,10 +201,10 @@ contract Disputes is IDisputes {
         bool serverWrong,
         bool validatorWrong
     ) private {
-        _pay(r.pool, id, _bondKind(r), r.opener, p.juryBudget() + p.prices.freezePrice);
         uint256 slashed;
         if (serverWrong) slashed += _slash(id, r.pool, r.serverSeat, r.server);
         if (validatorWrong) slashed += _slash(id, r.pool, r.validatorSeat, r.validator);
+        _returnBond(p, id, r, jurors, slashed);
         bool unpaid = CHECKS.replace(r.pool, r.user, r.response);
 
         uint256 left = slashed > jurors ? slashed - jurors : 0;
@@ -211,13 +225,15 @@ contract Disputes is IDisputes {
         }
         if (serverWrong) left -= _reserve(p, id, r.pool, r.serverSeat, left);
         if (validatorWrong) left -= _reserve(p, id, r.pool, r.validatorSeat, left);
-        uint256 burnt = _burnRest(r.pool, id, _min(jurors, slashed));
+        uint256 burnt = _burnRest(r.pool, id, jurors);
         _end(id, r, State.Convicted);
         emit DisputeEnded(id, r.pool, State.Convicted, digest, serverWrong, validatorWrong, slashed, burnt);
     }
 
     /// @dev Both were right: the opener pays for the jury and for what it froze.
-    function _reject(PoolParams memory p, uint256 id, Record calldata r, bytes32 digest, uint256 jurors) private {
+    function _reject(PoolParams memory p, uint256 id, Record calldata r, bytes32 digest, uint256 jurors)
+        private
+    {
         _payFrozen(p, id, r);
         uint256 rest = _held(r.pool, id) - jurors;
         _pay(r.pool, id, _bondKind(r), r.opener, rest);
@@ -239,6 +255,14 @@ contract Disputes is IDisputes {
         bytes32 key = _seatKey(pool, seat);
         amount = _min((_openAgainst[key] - 1) * p.juryBudget(), left);
         LEDGER.move(pool, AccountKind.Case, bytes32(id), AccountKind.Case, key, amount);
+    }
+
+    /// @dev The bond less what `fund`, the convicted stake at hand, lacks to pay the jurors: they had no choice but to vote.
+    function _returnBond(PoolParams memory p, uint256 id, Record calldata r, uint256 jurors, uint256 fund)
+        private
+    {
+        uint256 lacking = jurors > fund ? jurors - fund : 0;
+        _pay(r.pool, id, _bondKind(r), r.opener, p.juryBudget() + p.prices.freezePrice - lacking);
     }
 
     /// @dev The freeze price goes to the accused who did not open the dispute, in equal parts.
@@ -291,12 +315,27 @@ contract Disputes is IDisputes {
     function _end(uint256 id, Record calldata r, State state) private {
         _disputes[id].state = state;
         _accuse(r, false);
+        _sweep(r.pool, _seatKey(r.pool, r.serverSeat));
+        _sweep(r.pool, _seatKey(r.pool, r.validatorSeat));
+    }
+
+    /// @dev Burns what a conviction set aside once no dispute is left that it could pay for.
+    function _sweep(bytes32 pool, bytes32 seat) private {
+        if (!_convicted[seat] || _openAgainst[seat] != 0) return;
+        uint256 rest = LEDGER.balanceOf(pool, AccountKind.Case, seat);
+        LEDGER.move(pool, AccountKind.Case, seat, AccountKind.Burn, 0, rest);
+    }
+
+    function _requireNotConvicted(Record memory r) private view {
+        require(!_convicted[_seatKey(r.pool, r.serverSeat)], SeatConvicted(r.pool, r.serverSeat));
+        require(!_convicted[_seatKey(r.pool, r.validatorSeat)], SeatConvicted(r.pool, r.validatorSeat));
     }
 
     function _inState(uint256 id, Record calldata r, State state) private view returns (Dispute storage d) {
         d = _disputes[id];
         require(d.state == state, WrongState(id, d.state));
         require(d.record == keccak256(abi.encode(r)), WrongRecord(id));
+        _requireNotConvicted(r);
     }
 
     function _bondKind(Record memory r) private pure returns (AccountKind) {

@@ -77,15 +77,20 @@ contract Lanes is ILanes, SignedMessages {
     // --------------------------------------------------------------------------------------------------- servers
 
     /// @inheritdoc ILanes
-    function redeem(bytes32 pool, address server, Voucher[] calldata vouchers, bytes[] calldata signatures) external {
+    function redeem(bytes32 pool, address server, Voucher[] calldata vouchers, bytes[] calldata signatures)
+        external
+    {
         PoolParams memory p = PoolStore.load(POOLS, pool);
         uint32 epoch = p.epochOf(block.timestamp);
-        require(STAKING.isOpen(pool, epoch), PoolTooSmall(pool, epoch));
         uint256 freeAt = (uint256(epoch) + 1) * p.windows.epoch + p.windows.vesting;
         // A conviction must find stake for as long as it can take these rewards.
         require(STAKING.isBondedUntil(pool, server, freeAt), NotBonded(pool, server, freeAt));
+        require(vouchers.length == signatures.length, LengthsDiffer(vouchers.length, signatures.length));
+        require(vouchers.length > 0, NothingToRedeem(address(0), 0));
         uint256 total;
+        uint32 open = type(uint32).max;
         for (uint256 i; i < vouchers.length; ++i) {
+            open = _requireOpen(p, pool, vouchers[i].round, open);
             total += _redeemOne(p, pool, server, vouchers[i], signatures[i]);
         }
         vestingOf[pool][server][epoch] += total;
@@ -117,11 +122,26 @@ contract Lanes is ILanes, SignedMessages {
     }
 
     /// @inheritdoc ILanes
-    function laneOf(bytes32 pool, address user, address server, uint64 lane) external view returns (Lane memory) {
+    function laneOf(bytes32 pool, address user, address server, uint64 lane)
+        external
+        view
+        returns (Lane memory)
+    {
         return _lanes[_laneId(pool, user, server, lane)];
     }
 
     // -------------------------------------------------------------------------------------------------- internals
+
+    /// @dev The pool's size when the voucher was signed counts: later, others could shrink it and so keep a server from its
+    /// pay. `known` is an epoch in which the pool was open, as most vouchers of a batch share theirs.
+    function _requireOpen(PoolParams memory p, bytes32 pool, uint64 round, uint32 known)
+        private
+        view
+        returns (uint32 epoch)
+    {
+        epoch = p.epochOf(IBeacon(p.basis.beacon).timeOf(round));
+        require(epoch == known || STAKING.isOpen(pool, epoch), PoolTooSmall(pool, epoch));
+    }
 
     function _redeemOne(
         PoolParams memory p,
@@ -134,7 +154,8 @@ contract Lanes is ILanes, SignedMessages {
         uint256 signedAt = IBeacon(p.basis.beacon).timeOf(v.round);
         require(signedAt <= block.timestamp, VoucherFromFuture(v.round));
         require(
-            block.timestamp <= signedAt + p.windows.voucher, VoucherExpired(v.user, v.lane, signedAt + p.windows.voucher)
+            block.timestamp <= signedAt + p.windows.voucher,
+            VoucherExpired(v.user, v.lane, signedAt + p.windows.voucher)
         );
         _requireSigned(pool, v.user, p.epochOf(signedAt), Hashes.voucher(v), signature);
 
@@ -145,7 +166,8 @@ contract Lanes is ILanes, SignedMessages {
         uint256 count = v.count - old.count;
         uint256 units = v.units - old.units;
         require(
-            units <= count * p.limits.maxUnits && count <= v.sequence - old.sequence, VoucherInconsistent(v.user, v.lane)
+            units <= count * p.limits.maxUnits && count <= v.sequence - old.sequence,
+            VoucherInconsistent(v.user, v.lane)
         );
         (lane.sequence, lane.count, lane.units) = (v.sequence, v.count, v.units);
 
@@ -154,14 +176,29 @@ contract Lanes is ILanes, SignedMessages {
         uint256 credited = _checkRoom(p, pool, v.user, p.checkCredit(count, units));
         _charge(pool, v.user, server, reward, credited, base - credited);
         emit Redeemed(
-            pool, server, v.user, v.lane, v.sequence, v.count, v.units, v.root, reward, credited, base - credited
+            pool,
+            server,
+            v.user,
+            v.lane,
+            v.sequence,
+            v.count,
+            v.units,
+            v.root,
+            reward,
+            credited,
+            base - credited
         );
     }
 
     /// @dev Balance first, then bond.
-    function _charge(bytes32 pool, address user, address server, uint256 reward, uint256 credited, uint256 burnt)
-        private
-    {
+    function _charge(
+        bytes32 pool,
+        address user,
+        address server,
+        uint256 reward,
+        uint256 credited,
+        uint256 burnt
+    ) private {
         bytes32 key = keyOf(user);
         uint256 cost = reward + credited + burnt;
         uint256 balance = LEDGER.balanceOf(pool, AccountKind.Balance, key);

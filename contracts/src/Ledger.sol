@@ -59,7 +59,10 @@ contract Ledger is ILedger, ReentrancyGuardTransient {
         _debit(pool, AccountKind.Free, keyOf(msg.sender), amount);
         totalOf[address(token)] -= amount;
         emit Withdrawn(pool, msg.sender, to, amount);
+        uint256 before = token.balanceOf(address(this));
         token.safeTransfer(to, amount);
+        uint256 left = before - token.balanceOf(address(this));
+        require(left == amount, TokenMovedOtherAmount(address(token), amount, left));
     }
 
     /// @inheritdoc ILedger
@@ -78,7 +81,14 @@ contract Ledger is ILedger, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc ILedger
-    function move(bytes32 pool, AccountKind from, bytes32 fromKey, AccountKind to, bytes32 toKey, uint256 amount) external {
+    function move(
+        bytes32 pool,
+        AccountKind from,
+        bytes32 fromKey,
+        AccountKind to,
+        bytes32 toKey,
+        uint256 amount
+    ) external {
         require(_mayMove(msg.sender, from, to), NotAllowed(msg.sender, from, to));
         if (amount == 0) return;
         _debit(pool, from, fromKey, amount);
@@ -94,23 +104,40 @@ contract Ledger is ILedger, ReentrancyGuardTransient {
     /// @dev The table in ILedger.
     function _mayMove(address module, AccountKind from, AccountKind to) private view returns (bool) {
         if (module == LANES) {
-            return _in(from, _bit(AccountKind.Free) | _bit(AccountKind.Balance) | _bit(AccountKind.Bond) | _bit(AccountKind.Check)
-                        | _bit(AccountKind.Vesting))
-                && _in(to, _bit(AccountKind.Free) | _bit(AccountKind.Balance) | _bit(AccountKind.Bond) | _bit(AccountKind.Check)
-                        | _bit(AccountKind.Vesting) | _bit(AccountKind.Burn));
+            return _in(
+                from,
+                _bit(AccountKind.Free) | _bit(AccountKind.Balance) | _bit(AccountKind.Bond)
+                    | _bit(AccountKind.Check) | _bit(AccountKind.Vesting)
+            )
+                && _in(
+                to,
+                _bit(AccountKind.Free) | _bit(AccountKind.Balance) | _bit(AccountKind.Bond)
+                    | _bit(AccountKind.Check) | _bit(AccountKind.Vesting) | _bit(AccountKind.Burn)
+            );
         }
         if (module == CHECKS) {
             return _in(from, _bit(AccountKind.Check) | _bit(AccountKind.Bond) | _bit(AccountKind.Claim))
-                && _in(to, _bit(AccountKind.Claim) | _bit(AccountKind.Check) | _bit(AccountKind.Free) | _bit(AccountKind.Balance));
+                && _in(
+                to,
+                _bit(AccountKind.Claim) | _bit(AccountKind.Check) | _bit(AccountKind.Free)
+                    | _bit(AccountKind.Balance)
+            );
         }
         if (module == STAKING) {
             return _in(from, _bit(AccountKind.Free) | _bit(AccountKind.Seat))
-                && _in(to, _bit(AccountKind.Free) | _bit(AccountKind.Seat) | _bit(AccountKind.Case) | _bit(AccountKind.Burn));
+                && _in(
+                to,
+                _bit(AccountKind.Free) | _bit(AccountKind.Seat) | _bit(AccountKind.Case)
+                    | _bit(AccountKind.Burn)
+            );
         }
         if (module == DISPUTES) {
             return _in(from, _bit(AccountKind.Free) | _bit(AccountKind.Bond) | _bit(AccountKind.Case))
-                && _in(to, _bit(AccountKind.Free) | _bit(AccountKind.Bond) | _bit(AccountKind.Case) | _bit(AccountKind.Balance)
-                        | _bit(AccountKind.Burn));
+                && _in(
+                to,
+                _bit(AccountKind.Free) | _bit(AccountKind.Bond) | _bit(AccountKind.Case)
+                    | _bit(AccountKind.Balance) | _bit(AccountKind.Burn)
+            );
         }
         return false;
     }

@@ -48,7 +48,9 @@ interface IChecks {
     error UnitsOverLimit(uint256 units, uint256 limit);
     error FinishInvalid(uint8 finish);
     error RoundsOutOfOrder(uint64 requestRound, uint64 responseRound);
+    error RoundFromFuture(uint64 round);
     error AnsweredAfterDeadline(uint256 deadline, uint256 time);
+    /// @notice The seat is another owner's, or its unbonding is over.
     error NotServersSeat(uint64 seat, address server);
     error NotDrawn(bytes32 ticket, uint256 rate);
     error CounterOverLimit(uint8 counter, uint8 redraws);

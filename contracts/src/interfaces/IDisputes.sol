@@ -37,7 +37,9 @@ interface IDisputes {
         uint32 outputTokens; // the right digest is f's at this count
     }
 
-    event DisputeOpened(uint256 indexed id, bytes32 indexed pool, bytes32 indexed response, Record record, uint256 until);
+    event DisputeOpened(
+        uint256 indexed id, bytes32 indexed pool, bytes32 indexed response, Record record, uint256 until
+    );
     event InputPublished(uint256 indexed id, bytes32 indexed pool, bytes input);
     event DisputeEnded(
         uint256 indexed id,
@@ -62,6 +64,8 @@ interface IDisputes {
     error InputTooLarge(uint256 size, uint256 limit);
     error StillPending(uint256 id);
     error NothingConvicted(uint256 id);
+    /// @notice An accused seat was convicted: no dispute opens over it, and an open one can only be closed.
+    error SeatConvicted(bytes32 pool, uint64 seat);
     error JurorSettled(uint256 id, uint8 ballot, uint256 position);
     error JurorNotDue(uint256 id, uint8 ballot, uint256 position);
 
@@ -78,11 +82,13 @@ interface IDisputes {
     /// @notice Carries out the arbiter's verdict. Anyone may.
     function resolve(uint256 id, Record calldata record) external;
 
-    /// @notice Ends a dispute unjudged because an accused seat was convicted in another.
+    /// @notice Ends a dispute unjudged because an accused seat was convicted in another. The opener's bond makes up for what
+    /// the convicted stake lacks to pay jurors that had voted.
     function close(uint256 id, Record calldata record) external;
 
     /// @notice Pays or fines jurors of an ended dispute. Anyone may.
-    function settleJurors(uint256 id, Record calldata record, uint8 ballot, uint256[] calldata positions) external;
+    function settleJurors(uint256 id, Record calldata record, uint8 ballot, uint256[] calldata positions)
+        external;
 
     function stateOf(uint256 id) external view returns (State);
     /// @notice The dispute that is open or decided over a response; 0 if none.

@@ -28,17 +28,21 @@ interface ILanes {
         uint256 checkCredit,
         uint256 burnt
     );
-    event VestingAdded(bytes32 indexed pool, address indexed server, uint32 epoch, uint256 amount, uint256 freeAt);
+    event VestingAdded(
+        bytes32 indexed pool, address indexed server, uint32 epoch, uint256 amount, uint256 freeAt
+    );
     event VestingReleased(bytes32 indexed pool, address indexed server, uint32 epoch, uint256 amount);
     event VestingForfeited(bytes32 indexed pool, address indexed server, uint256 amount);
 
     error NothingToRedeem(address user, uint64 lane);
+    error LengthsDiffer(uint256 vouchers, uint256 signatures);
     error VoucherOfOther(bytes32 pool, address server);
     error VoucherExpired(address user, uint64 lane, uint256 expiredAt);
     error VoucherFromFuture(uint64 round);
     /// @notice More units than so many responses can have, or counts that fall.
     error VoucherInconsistent(address user, uint64 lane);
     error UserCannotPay(address user, uint256 needed, uint256 available);
+    /// @notice The pool had too few seats for its requests to count when the voucher was signed.
     error PoolTooSmall(bytes32 pool, uint32 epoch);
     error NotBonded(bytes32 pool, address server, uint256 until);
     error NoExitRequested(address user);
@@ -61,7 +65,8 @@ interface ILanes {
     function exit(bytes32 pool) external;
 
     /// @notice Redeems the last voucher of each lane for `server`; all or none. Anyone may send it.
-    function redeem(bytes32 pool, address server, Voucher[] calldata vouchers, bytes[] calldata signatures) external;
+    function redeem(bytes32 pool, address server, Voucher[] calldata vouchers, bytes[] calldata signatures)
+        external;
 
     /// @notice Frees rewards that were redeemed in `epochs` and have vested. Anyone may send it.
     function release(bytes32 pool, address server, uint32[] calldata epochs) external;
@@ -69,7 +74,10 @@ interface ILanes {
     /// @notice Disputes only: burns all that a convicted server has vesting.
     function forfeit(bytes32 pool, address server) external returns (uint256 amount);
 
-    function laneOf(bytes32 pool, address user, address server, uint64 lane) external view returns (Lane memory);
+    function laneOf(bytes32 pool, address user, address server, uint64 lane)
+        external
+        view
+        returns (Lane memory);
     /// @notice When the user's exit is due; 0 if it asked for none.
     function exitAt(bytes32 pool, address user) external view returns (uint256);
     /// @notice Rewards of `server` redeemed in `epoch` and not released yet.

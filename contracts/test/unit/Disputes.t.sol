@@ -26,9 +26,13 @@ contract DisputesTest is AssayTest {
         assertTrue(staking.serverOf(pool, servers[0]).convicted);
         assertFalse(staking.isActive(pool, seatOf(0)));
         assertEq(balanceOf(AccountKind.Bond, user), bond, "bond back");
-        assertEq(balanceOf(AccountKind.Balance, user), balance + params.fee(210), "fee back: it had been redeemed");
+        assertEq(
+            balanceOf(AccountKind.Balance, user), balance + params.fee(210), "fee back: it had been redeemed"
+        );
         uint256 third = uint256(params.prices.seatStake) / 3;
-        assertEq(balanceOf(AccountKind.Free, user), free + third + params.baseFee(210) + params.prices.gasAllowance);
+        assertEq(
+            balanceOf(AccountKind.Free, user), free + third + params.baseFee(210) + params.prices.gasAllowance
+        );
         address validator = servers[serverOfSeat(e.answer.seat)];
         assertEq(balanceOf(AccountKind.Free, validator), validatorFree + params.checkPay(210));
         uint256 jurors = 5 * uint256(params.prices.jurorPay);
@@ -36,7 +40,9 @@ contract DisputesTest is AssayTest {
         uint256 paid = params.fee(210) + third + params.baseFee(210) + params.prices.gasAllowance
             + params.checkPay(210) + jurors;
         assertEq(
-            ledger.balanceOf(pool, AccountKind.Burn, 0), burnt + params.prices.seatStake - paid + vesting, "rest burnt"
+            ledger.balanceOf(pool, AccountKind.Burn, 0),
+            burnt + params.prices.seatStake - paid + vesting,
+            "rest burnt"
         );
         assertEq(balanceOf(AccountKind.Vesting, servers[0]), 0, "forfeited");
         assertGe(params.prices.seatStake - paid, 2 * params.juryBudget());
@@ -119,11 +125,16 @@ contract DisputesTest is AssayTest {
         assertEq(uint8(disputes.stateOf(id)), uint8(IDisputes.State.Void));
         assertEq(balanceOf(AccountKind.Bond, user), bond - params.juryBudget());
         assertFalse(staking.serverOf(pool, servers[0]).convicted);
-        uint256 stakes = ledger.balanceOf(pool, AccountKind.Seat, bytes32(uint256(seatOf(1))));
+        uint256 burnt = ledger.balanceOf(pool, AccountKind.Burn, 0);
         settleAllJurors(id, r, 1);
         settleAllJurors(id, r, 2);
         assertEq(ledger.balanceOf(pool, AccountKind.Case, bytes32(id)), 0, "committed jurors are paid");
-        assertEq(stakes, ledger.balanceOf(pool, AccountKind.Seat, bytes32(uint256(seatOf(1)))) + 0);
+        uint256 absent = (5 - 3) + (9 - 5);
+        assertEq(
+            ledger.balanceOf(pool, AccountKind.Burn, 0) - burnt,
+            absent * params.prices.jurorPenalty,
+            "absent jurors are fined, those of the minority are not"
+        );
         assertEq(disputes.disputeOf(r.response), id, "no second try with another jury");
     }
 

@@ -2,10 +2,8 @@
 pragma solidity 0.8.37;
 
 import { Test } from "forge-std/Test.sol";
-import { Deployment } from "../../../script/Deployment.sol";
 import { AssayToken } from "../../src/AssayToken.sol";
 import { Checks } from "../../src/Checks.sol";
-import { Deployer } from "../../src/Deployer.sol";
 import { Disputes } from "../../src/Disputes.sol";
 import { Lanes } from "../../src/Lanes.sol";
 import { Ledger } from "../../src/Ledger.sol";
@@ -28,6 +26,7 @@ import {
 import { Modules } from "../../src/types/Modules.sol";
 import { PoolParams, Basis, Prices, Rates, Limits, Windows } from "../../src/types/PoolParams.sol";
 import { TestBeacon } from "./TestBeacon.sol";
+import { TestDeployment } from "./TestDeployment.sol";
 
 /// @dev A deployment, a pool of five servers with twelve seats each, and a funded user. Time starts in the third epoch, so
 /// that everybody's seats are in the table.
@@ -59,7 +58,7 @@ abstract contract AssayTest is Test {
         vm.warp(1_800_000_000);
         beacon = new TestBeacon(1_700_000_000, 1);
         token = new AssayToken(address(this), 1e30);
-        (Modules memory m, address arbiter_) = Deployment.run(new Deployer(), address(this));
+        (Modules memory m, address arbiter_) = TestDeployment(vm.deployCode("TestDeployment.sol")).run();
         pools = Pools(m.pools);
         ledger = Ledger(m.ledger);
         staking = Staking(m.staking);
@@ -231,13 +230,21 @@ abstract contract AssayTest is Test {
                 Hashes.DRAW_VALIDATOR, randomness, pool, ticket, 0, staking.seatCount(pool, epoch)
             );
             seat = staking.seatAt(pool, epoch, place);
-            if (serverOfSeat(seat) != server) break;
+            if (accepts(server, seat)) break;
         }
         vm.warp(beacon.timeOf(ticketRound));
         challenge(e, nonce, 0, seat, validatorDigest);
     }
 
-    function challenge(Evidence memory e, bytes32 nonce, uint8 counter, uint64 seat, bytes32 digest) internal view {
+    /// @dev Whether `drawn` may take `seat` as the validator of a response of `server`.
+    function accepts(uint256 server, uint64 seat) internal view virtual returns (bool) {
+        return serverOfSeat(seat) != server;
+    }
+
+    function challenge(Evidence memory e, bytes32 nonce, uint8 counter, uint64 seat, bytes32 digest)
+        internal
+        view
+    {
         bytes32 response = Hashes.response(e.response);
         e.challenge = Challenge(e.response.request, response, nonce, counter, seat, nowRound());
         e.challengeSignature = signed(userKey, Hashes.challenge(e.challenge));
@@ -273,17 +280,40 @@ abstract contract AssayTest is Test {
         });
     }
 
-    function redeem(uint256 server, Voucher memory v) internal {
-        Voucher[] memory vouchers = new Voucher[](1);
-        bytes[] memory signatures = new bytes[](1);
+    /// @dev What `redeem` sends, so that a test can expect the call itself to revert.
+    function batchOf(Voucher memory v)
+        internal
+        view
+        returns (Voucher[] memory vouchers, bytes[] memory signatures)
+    {
+        (vouchers, signatures) = (new Voucher[](1), new bytes[](1));
         (vouchers[0], signatures[0]) = (v, signed(userKey, Hashes.voucher(v)));
+    }
+
+    function redeem(uint256 server, Voucher memory v) internal {
+        (Voucher[] memory vouchers, bytes[] memory signatures) = batchOf(v);
         lanes.redeem(pool, servers[server], vouchers, signatures);
+    }
+
+    function seatBalance(uint64 seat) internal view returns (uint256) {
+        return ledger.balanceOf(pool, AccountKind.Seat, bytes32(uint256(seat)));
+    }
+
+    function burnBalance() internal view returns (uint256) {
+        return ledger.balanceOf(pool, AccountKind.Burn, 0);
+    }
+
+    function caseBalance(uint256 id) internal view returns (uint256) {
+        return ledger.balanceOf(pool, AccountKind.Case, bytes32(id));
     }
 
     // -------------------------------------------------------------------------------------------------- disputes
 
     /// @dev Opens a dispute from the user's side and returns its id and record.
-    function disputed(Evidence memory e, address opener) internal returns (uint256 id, IDisputes.Record memory r) {
+    function disputed(Evidence memory e, address opener)
+        internal
+        returns (uint256 id, IDisputes.Record memory r)
+    {
         vm.prank(opener);
         id = disputes.open(e);
         r = IDisputes.Record({
@@ -325,7 +355,8 @@ abstract contract AssayTest is Test {
             address owner = servers[serverOfSeat(seat)];
             uint256[] memory positions = new uint256[](1);
             positions[0] = i;
-            bytes32 commitment = Hashes.commitment(Role.Juror, owner, Hashes.ballotSubject(subject, ballot), digest);
+            bytes32 commitment =
+                Hashes.commitment(Role.Juror, owner, Hashes.ballotSubject(subject, ballot), digest);
             vm.prank(owner);
             arbiter.commit(address(disputes), subject, positions, commitment);
         }
@@ -334,7 +365,8 @@ abstract contract AssayTest is Test {
     function jurySize(uint256 id) internal view returns (uint256) {
         bytes32 subject = disputes.subjectOf(id);
         return
-            arbiter.ballotOf(address(disputes), subject, arbiter.currentBallot(address(disputes), subject)).size;
+            arbiter.ballotOf(address(disputes), subject, arbiter.currentBallot(address(disputes), subject))
+            .size;
     }
 
     /// @dev From an open dispute to the arbiter's verdict for `digest`, all jurors agreeing.
@@ -343,6 +375,17 @@ abstract contract AssayTest is Test {
         drawJury(id);
         commitJurors(id, 0, jurySize(id), digest);
         arbiter.propose(address(disputes), disputes.subjectOf(id), digest);
+    }
+
+    /// @dev Has seat 0 of a server convicted of a wrong answer, by a dispute of the user's.
+    function convicted(uint256 server, uint64 sequence)
+        internal
+        returns (uint256 id, IDisputes.Record memory r)
+    {
+        Evidence memory e = drawn(server, sequence, WRONG, RIGHT);
+        (id, r) = disputed(e, user);
+        judged(id, r, RIGHT);
+        disputes.resolve(id, r);
     }
 
     function settleAllJurors(uint256 id, IDisputes.Record memory r, uint8 ballot) internal {
