@@ -1,11 +1,13 @@
 //! The chain as Assay sees it: typed calls and transactions, and an index rebuilt from events alone.
 
 pub mod abi;
+mod cases;
 mod client;
 mod error;
 mod index;
 mod rounds;
 
+pub use cases::Case;
 pub use client::{sign, Chain, Deployment};
 pub use error::ChainError;
 pub use index::{

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use alloy_primitives::{B256, U256};
 
-use assay_chain::{abi, convert, AccountKind, ChainError};
+use assay_chain::{abi, convert, submit_rounds, AccountKind, ChainError};
 use assay_store::StoreError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::jury::{self, submit_rounds};
+use crate::jury;
 use crate::records::{Check, CheckProgress, Lane};
 use crate::Inner;
 
@@ -131,7 +131,9 @@ async fn release(node: &Arc<Inner>) -> Result<(), DutyError> {
 /// Claims the pay of checks that found equal digests.
 async fn claim(node: &Arc<Inner>) -> Result<(), DutyError> {
     for mut check in node.store.list::<Check>("equal")? {
-        submit_rounds(node, &[check.ticket_round]).await?;
+        if !node.follower.read().await.rounds.contains(&check.ticket_round) {
+            submit_rounds(&node.chain, node.params.basis.beacon, &node.beacon, &[check.ticket_round]).await?;
+        }
         let call = abi::Checks::claimCall { e: convert(&check.evidence) };
         check.progress = match node.chain.send(node.chain.deployment().checks, call).await {
             Ok(_) => CheckProgress::Claimed,

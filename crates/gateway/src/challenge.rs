@@ -1,0 +1,183 @@
+//! Steps 3 to 6 from the user's side: the ticket, the validator, the comparison.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy_primitives::Address;
+use assay_protocol::wire::{CheckBody, CheckReply, ResponseBody, VoucherBody};
+use assay_protocol::{commitment, hash_of, verify_signature, Challenge, Role, Ticket};
+
+use crate::records::{Checked, Exchange, Progress};
+use crate::status::CheckStatus;
+use crate::{dispute, Inner, NodeError};
+
+/// Pause between tries to deliver a voucher.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Takes up what an earlier process left unfinished.
+pub(crate) fn resume(node: &Arc<Inner>) -> Result<(), assay_store::StoreError> {
+    for mut lost in node.store.list::<Exchange>("sent")? {
+        lost.progress = Progress::Over;
+        node.store.put(&lost)?;
+    }
+    for state in ["accepted", "unequal"] {
+        for exchange in node.store.list::<Exchange>(state)? {
+            follow(node, exchange);
+        }
+    }
+    Ok(())
+}
+
+/// Follows up on an accepted answer in the background.
+pub(crate) fn follow(node: &Arc<Inner>, exchange: Exchange) {
+    let node = node.clone();
+    let stop = node.stop.clone();
+    node.clone().tasks.spawn(async move {
+        let request = hash_of(&exchange.request);
+        tokio::select! {
+            () = stop.cancelled() => {}
+            result = follow_up(&node, exchange) => if let Err(error) = result {
+                tracing::error!(%request, %error, "following up failed; it is tried again at the next start");
+            }
+        }
+    });
+}
+
+async fn follow_up(node: &Arc<Inner>, mut exchange: Exchange) -> Result<(), NodeError> {
+    if let Progress::Accepted { answer, voucher, delivered } = exchange.progress.clone() {
+        if !delivered {
+            deliver(node, &exchange, &voucher).await;
+        }
+        let request = hash_of(&exchange.request);
+        match check(node, &exchange, &answer).await? {
+            Checking::NotDrawn => node.statuses.set(request, CheckStatus::NotDrawn),
+            Checking::Unanswered => node.statuses.set(request, CheckStatus::Unanswered),
+            Checking::Equal(validator) => node.statuses.set(request, CheckStatus::Equal { validator }),
+            Checking::Unequal(validator, check) => {
+                tracing::warn!(server = %exchange.request.server, %validator, "digests differ: disputing");
+                exchange.progress = Progress::Unequal { answer, check };
+                node.store.put(&exchange)?;
+                node.statuses.set(request, CheckStatus::Unequal { validator, dispute: None });
+            }
+        }
+    }
+    if let Progress::Unequal { answer, check } = &exchange.progress {
+        dispute::pursue(node, &exchange, answer, check).await?;
+    }
+    exchange.progress = Progress::Over;
+    node.store.put(&exchange)?;
+    Ok(())
+}
+
+/// Delivers a voucher, trying until the voucher expires.
+async fn deliver(node: &Inner, exchange: &Exchange, voucher: &(assay_protocol::Voucher, alloy_primitives::Bytes)) {
+    let (voucher, signature) = voucher.clone();
+    let signed = node.beacon.chain().time_of(voucher.round).unwrap_or(0);
+    let until = signed + u64::from(node.params.windows.voucher);
+    let body = VoucherBody { voucher, signature };
+    while Inner::now().as_secs() < until {
+        if let Some(url) = endpoint(node, exchange.request.server).await
+            && node.peers.voucher(&url, &body).await.is_ok()
+        {
+            return;
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+async fn endpoint(node: &Inner, server: Address) -> Option<String> {
+    let index = node.follower.read().await;
+    index.pool(node.config.pool)?.servers.get(&server)?.endpoint.clone()
+}
+
+enum Checking {
+    NotDrawn,
+    /// Drawn, and nobody answered: the response goes unchecked.
+    Unanswered,
+    Equal(Address),
+    Unequal(Address, Box<Checked>),
+}
+
+async fn check(node: &Inner, exchange: &Exchange, answer: &ResponseBody) -> Result<Checking, NodeError> {
+    let response = &answer.response;
+    let response_hash = hash_of(response);
+    let no_round = || NodeError::Rejected(format!("round {} has no ticket round", response.round));
+    let ticket_round = node.params.ticket_round(response.round).ok_or_else(no_round)?;
+    let randomness = node.randomness(ticket_round).await?;
+    let ticket = Ticket::new(randomness, response_hash, exchange.ticket_nonce);
+    let units = node.params.units(response.promptTokens, response.outputTokens);
+    if !ticket.is_drawn(node.params.challenge_rate(units)) {
+        return Ok(Checking::NotDrawn);
+    }
+    let epoch = node.epoch_of_round(ticket_round)?;
+    for counter in 0..=node.params.limits.redraws {
+        let (seat, validator, url, key) = {
+            let index = node.follower.read().await;
+            let pool = index.pool(node.config.pool).ok_or(NodeError::NoPool(node.config.pool))?;
+            let Some((seat, validator)) = pool.validator_of(ticket, randomness, epoch, counter) else { continue };
+            let url = pool.servers.get(&validator).and_then(|s| s.endpoint.clone());
+            // A seat of the server itself, or one that is suspended, counts as silent.
+            let (true, Some(url)) = (validator != exchange.request.server && pool.is_active(seat), url) else {
+                continue;
+            };
+            (seat, validator, url, pool.key_at(validator, node.params.epoch_of(Inner::now().as_secs())))
+        };
+        let challenge = Challenge {
+            request: hash_of(&exchange.request),
+            response: response_hash,
+            ticketNonce: exchange.ticket_nonce,
+            counter,
+            seat,
+            round: node.current_round(),
+        };
+        let signature = node.sign(&challenge)?;
+        let body = CheckBody {
+            request: exchange.request.clone(),
+            response: response.clone(),
+            response_signature: answer.signature.clone(),
+            challenge: challenge.clone(),
+            challenge_signature: signature.clone(),
+            input: exchange.input.clone(),
+        };
+        let limit = Duration::from_secs(node.params.windows.answer.into());
+        let reply = match node.peers.check(&url, &body, limit).await {
+            Ok(reply) => reply,
+            Err(error) => {
+                tracing::warn!(%validator, %error, "no answer from the validator; drawing the next");
+                continue;
+            }
+        };
+        if let Err(why) = acceptable(node, &challenge, validator, key, &reply) {
+            tracing::warn!(%validator, why, "the validator's answer is not acceptable; drawing the next");
+            continue;
+        }
+        if reply.digest == answer.digest {
+            return Ok(Checking::Equal(validator));
+        }
+        return Ok(Checking::Unequal(validator, Box::new(Checked { challenge, signature, reply, ticket_round })));
+    }
+    Ok(Checking::Unanswered)
+}
+
+fn acceptable(
+    node: &Inner,
+    challenge: &Challenge,
+    validator: Address,
+    key: Address,
+    reply: &CheckReply,
+) -> Result<(), &'static str> {
+    let answer = &reply.answer;
+    if answer.response != challenge.response || answer.seat != challenge.seat {
+        return Err("it answers another challenge");
+    }
+    if answer.round < challenge.round || answer.round > node.current_round() + 1 {
+        return Err("its round is not current");
+    }
+    if verify_signature(answer, &node.domain, key, &reply.signature).is_err() {
+        return Err("its signature is wrong");
+    }
+    if answer.commitment != commitment(Role::Validator, validator, challenge.response, reply.digest) {
+        return Err("its commitment is not to the digest that came with it");
+    }
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! Steps 7 and 8 from the user's side: open, publish, and see the case through.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy_primitives::U256;
+use assay_chain::{abi, convert, submit_rounds, Case, ChainError};
+use assay_protocol::wire::ResponseBody;
+use assay_protocol::{hash_of, Digest, Evidence};
+
+use crate::records::{Checked, Exchange};
+use crate::status::CheckStatus;
+use crate::{Inner, NodeError};
+
+/// Pause before a step that failed is tried again, where no block comes to trigger it.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Opens a dispute over two unequal answers, unless it is open already, and drives it to its end.
+pub(crate) async fn pursue(
+    node: &Arc<Inner>,
+    exchange: &Exchange,
+    answer: &ResponseBody,
+    check: &Checked,
+) -> Result<(), NodeError> {
+    let response = hash_of(&answer.response);
+    let disputes = node.chain.deployment().disputes;
+    let id = loop {
+        let known = node.chain.call(disputes, abi::Disputes::disputeOfCall { response }).await;
+        match known {
+            Ok(id) if id > U256::ZERO => break id,
+            Ok(_) => match open(node, exchange, answer, check).await {
+                Ok(()) => {}
+                Err(error) if error.is_retryable() => retry(&error).await,
+                // Somebody else opened it just now; the next look finds it.
+                Err(error) if error.is_revert("AlreadyDisputed") => {}
+                Err(error) => return Err(error.into()),
+            },
+            Err(error) if error.is_retryable() => retry(&error).await,
+            Err(error) => return Err(error.into()),
+        }
+    };
+    let validator = {
+        let index = node.follower.read().await;
+        index.pool(node.config.pool).and_then(|p| p.owner_of(check.challenge.seat)).unwrap_or_default()
+    };
+    node.statuses.set(hash_of(&exchange.request), CheckStatus::Unequal { validator, dispute: Some(id) });
+    drive(node, exchange, id, &[check.reply.digest, answer.digest]).await
+}
+
+async fn retry(error: &ChainError) {
+    tracing::warn!(%error, "trying again");
+    tokio::time::sleep(RETRY).await;
+}
+
+async fn open(
+    node: &Inner,
+    exchange: &Exchange,
+    answer: &ResponseBody,
+    check: &Checked,
+) -> Result<(), ChainError> {
+    let evidence = Evidence {
+        request: exchange.request.clone(),
+        response: answer.response.clone(),
+        challenge: check.challenge.clone(),
+        answer: check.reply.answer.clone(),
+        responseSignature: answer.signature.clone(),
+        challengeSignature: check.signature.clone(),
+        answerSignature: check.reply.signature.clone(),
+    };
+    if !node.follower.read().await.rounds.contains(&check.ticket_round) {
+        submit_rounds(&node.chain, node.params.basis.beacon, &node.beacon, &[check.ticket_round]).await?;
+    }
+    let disputes = node.chain.deployment().disputes;
+    node.chain.send(disputes, abi::Disputes::openCall { e: convert(&evidence) }).await?;
+    Ok(())
+}
+
+/// Takes every step that is due, at each new block, until the dispute has ended.
+async fn drive(node: &Arc<Inner>, exchange: &Exchange, id: U256, digests: &[Digest]) -> Result<(), NodeError> {
+    let mut blocks = node.follower.blocks();
+    loop {
+        let (dispute, case, time) = {
+            let index = node.follower.read().await;
+            let pool = index.pool(node.config.pool).ok_or(NodeError::NoPool(node.config.pool))?;
+            let dispute = index.disputes.get(&id).cloned();
+            let case = dispute.as_ref().filter(|d| d.input.is_some()).and_then(|d| Case::of(&index, pool, d));
+            (dispute, case, index.time.max(Inner::now().as_secs()))
+        };
+        if let Some(dispute) = dispute {
+            if dispute.ended.is_some() {
+                return Ok(());
+            }
+            let result = match case {
+                Some(case) => case.step(&node.chain, &node.follower, &node.beacon, digests, 0, time).await,
+                None if dispute.input.is_none() => {
+                    let call = abi::Disputes::publishCall {
+                        id,
+                        r: dispute.record.clone(),
+                        input: exchange.input.clone(),
+                    };
+                    node.chain.send(node.chain.deployment().disputes, call).await.map(drop)
+                }
+                None => Ok(()),
+            };
+            if let Err(error) = result {
+                // Another party was first, or a window has not closed yet.
+                tracing::debug!(dispute = %id, %error, "no step taken");
+            }
+        }
+        // Windows close by the clock, also while no block comes.
+        let _ = tokio::time::timeout(RETRY, blocks.changed()).await;
+    }
+}

@@ -1,0 +1,250 @@
+//! What callers may ask for. A field that is not supported is refused by name, unless its value asks for nothing.
+
+use assay_engine::{ChatMessage, Model};
+use assay_protocol::{InferenceInput, PoolParams, Sampling};
+use serde_json::{Map, Value};
+
+use super::error::ApiError;
+
+/// Output tokens where the caller names no limit.
+const DEFAULT_MAX_TOKENS: u32 = 256;
+const MAX_STOP_STRINGS: usize = 4;
+
+/// An order as the API understood it.
+#[derive(Debug, Clone)]
+pub(crate) struct Order {
+    pub(crate) input: InferenceInput,
+    pub(crate) stop_strings: Vec<String>,
+    pub(crate) stream: bool,
+    pub(crate) include_usage: bool,
+}
+
+/// Which of the two endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Chat,
+    Completion,
+}
+
+/// Fields whose listed value changes nothing, so that clients which always send it work.
+fn is_harmless(field: &str, value: &Value) -> bool {
+    match field {
+        "user" | "metadata" | "store" | "service_tier" | "safety_identifier" | "prompt_cache_key" => true,
+        "n" | "best_of" => value == 1,
+        "presence_penalty" | "frequency_penalty" => value.as_f64() == Some(0.0),
+        "logprobs" | "echo" | "parallel_tool_calls" => value == &Value::Bool(false),
+        "logit_bias" => value.as_object().is_some_and(Map::is_empty),
+        "tools" | "functions" => value.as_array().is_some_and(Vec::is_empty),
+        "response_format" => value.get("type").and_then(Value::as_str) == Some("text"),
+        _ => false,
+    }
+}
+
+/// Reads an order. `model_name` is the only model there is.
+pub(crate) fn parse(
+    kind: Kind,
+    body: &[u8],
+    model: &Model,
+    model_name: &str,
+    params: &PoolParams,
+) -> Result<Order, ApiError> {
+    let text = std::str::from_utf8(body)
+        .map_err(|_| ApiError::invalid("body", "invalid_utf8", "the body is not valid UTF-8"))?;
+    let body: Map<String, Value> = serde_json::from_str(text)
+        .map_err(|e| ApiError::invalid("body", "invalid_json", format!("the body is not a JSON object: {e}")))?;
+    for (field, value) in &body {
+        let known = match field.as_str() {
+            "model" | "stream" | "stream_options" | "max_tokens" | "temperature" | "top_p" | "top_k" | "seed"
+            | "stop" => true,
+            "messages" | "max_completion_tokens" => kind == Kind::Chat,
+            "prompt" => kind == Kind::Completion,
+            _ => false,
+        };
+        if !known && !value.is_null() && !is_harmless(field, value) {
+            return Err(ApiError::invalid(
+                field,
+                "unsupported_parameter",
+                format!("'{field}' is not supported here"),
+            ));
+        }
+    }
+    let get = |field: &str| body.get(field).filter(|v| !v.is_null());
+    match get("model").and_then(Value::as_str) {
+        Some(name) if name == model_name => {}
+        Some(name) => {
+            return Err(ApiError {
+                status: axum::http::StatusCode::NOT_FOUND,
+                ..ApiError::invalid(
+                    "model",
+                    "model_not_found",
+                    format!("the model '{name}' does not exist; this gateway serves '{model_name}'"),
+                )
+            });
+        }
+        None => return Err(ApiError::invalid("model", "missing_parameter", "'model' is required")),
+    }
+    let prompt = match kind {
+        Kind::Chat => chat_prompt(get("messages"), model)?,
+        Kind::Completion => match get("prompt") {
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Array(items)) if matches!(items.as_slice(), [Value::String(_)]) => {
+                items[0].as_str().unwrap_or_default().to_owned()
+            }
+            _ => return Err(ApiError::invalid("prompt", "invalid_type", "'prompt' must be one string")),
+        },
+    };
+    if prompt.trim().is_empty() {
+        let field = if kind == Kind::Chat { "messages" } else { "prompt" };
+        return Err(ApiError::invalid(field, "empty_prompt", "the prompt is empty"));
+    }
+    let prompt_field = if kind == Kind::Chat { "messages" } else { "prompt" };
+    let tokens = model
+        .tokenizer()
+        .encode_prompt(&prompt)
+        .map_err(|e| ApiError::invalid(prompt_field, "invalid_prompt", e.to_string()))?;
+    let max_tokens = max_tokens(get("max_completion_tokens").or(get("max_tokens")), tokens.len(), model, params)?;
+    let input = InferenceInput {
+        nonce: rand::random(),
+        max_tokens,
+        sampling: sampling(&get)?,
+        stop: Vec::new(),
+        tokens,
+    };
+    let size = input.encoded_len();
+    if size > params.limits.maxInputBytes as usize {
+        return Err(ApiError::invalid(
+            prompt_field,
+            "prompt_too_large",
+            format!("the prompt takes {size} bytes, the pool allows {}", params.limits.maxInputBytes),
+        ));
+    }
+    let include_usage =
+        get("stream_options").and_then(|o| o.get("include_usage")).and_then(Value::as_bool).unwrap_or(false);
+    Ok(Order { input, stop_strings: stop_strings(get("stop"))?, stream: boolean(get("stream"))?, include_usage })
+}
+
+fn boolean(value: Option<&Value>) -> Result<bool, ApiError> {
+    match value {
+        None => Ok(false),
+        Some(Value::Bool(b)) => Ok(*b),
+        Some(_) => Err(ApiError::invalid("stream", "invalid_type", "'stream' must be true or false")),
+    }
+}
+
+fn chat_prompt(messages: Option<&Value>, model: &Model) -> Result<String, ApiError> {
+    let bad = |message: &str| ApiError::invalid("messages", "invalid_messages", message);
+    let list = messages.and_then(Value::as_array).ok_or_else(|| bad("'messages' must be a list"))?;
+    if list.is_empty() {
+        return Err(ApiError::invalid("messages", "empty_prompt", "'messages' is empty"));
+    }
+    let mut chat = Vec::with_capacity(list.len());
+    for message in list {
+        let role = message.get("role").and_then(Value::as_str).ok_or_else(|| bad("a message has no role"))?;
+        if !matches!(role, "system" | "developer" | "user" | "assistant") {
+            return Err(bad(&format!("the role '{role}' is not supported")));
+        }
+        let content = match message.get("content") {
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Array(parts)) => parts
+                .iter()
+                .map(|part| match (part.get("type").and_then(Value::as_str), part.get("text")) {
+                    (Some("text"), Some(Value::String(text))) => Ok(text.as_str()),
+                    _ => Err(bad("only text content is supported")),
+                })
+                .collect::<Result<String, _>>()?,
+            _ => return Err(bad("a message has no text content")),
+        };
+        let role = if role == "developer" { "system" } else { role };
+        chat.push(ChatMessage { role: role.to_owned(), content });
+    }
+    if chat.iter().all(|m| m.content.trim().is_empty()) {
+        return Err(ApiError::invalid("messages", "empty_prompt", "every message is empty"));
+    }
+    let template =
+        model.chat_template().ok_or_else(|| bad("this model has no chat template; use completions"))?;
+    template.render(&chat, true).map_err(|e| bad(&e.to_string()))
+}
+
+fn max_tokens(
+    value: Option<&Value>,
+    prompt: usize,
+    model: &Model,
+    params: &PoolParams,
+) -> Result<u32, ApiError> {
+    let limits = &params.limits;
+    let prompt = u32::try_from(prompt).unwrap_or(u32::MAX);
+    let by_context = model.info().context.saturating_sub(prompt);
+    let units_left = u64::from(limits.maxUnits).saturating_sub(params.units(prompt, 0));
+    let by_pool = u32::try_from(units_left / u64::from(limits.outputWeight.max(1))).unwrap_or(u32::MAX);
+    let most = by_context.min(by_pool);
+    if most == 0 {
+        return Err(ApiError::invalid(
+            "messages",
+            "prompt_too_large",
+            format!("the prompt's {prompt} tokens leave no room for an answer"),
+        ));
+    }
+    match value {
+        None => Ok(most.min(DEFAULT_MAX_TOKENS)),
+        Some(value) => match value.as_u64() {
+            Some(n) if n >= 1 && n <= u64::from(most) => Ok(n as u32),
+            Some(0) => Err(ApiError::invalid("max_tokens", "invalid_value", "'max_tokens' must be at least 1")),
+            Some(n) => Err(ApiError::invalid(
+                "max_tokens",
+                "max_tokens_too_large",
+                format!("'max_tokens' is {n}; after this prompt the pool and the model allow {most}"),
+            )),
+            None => Err(ApiError::invalid("max_tokens", "invalid_type", "'max_tokens' must be a whole number")),
+        },
+    }
+}
+
+fn sampling<'a>(get: &impl Fn(&str) -> Option<&'a Value>) -> Result<Sampling, ApiError> {
+    let thousandths = |field: &'static str, default: u32, least: f64, most: f64| match get(field) {
+        None => Ok(default),
+        Some(value) => match value.as_f64() {
+            Some(x) if x >= least && x <= most => Ok((x * 1000.0).round() as u32),
+            _ => Err(ApiError::invalid(
+                field,
+                "invalid_value",
+                format!("'{field}' must be a number from {least} to {most}"),
+            )),
+        },
+    };
+    let whole = |field: &'static str| match get(field) {
+        None => Ok(None),
+        Some(value) => value.as_i64().map(Some).ok_or_else(|| {
+            ApiError::invalid(field, "invalid_type", format!("'{field}' must be a whole number"))
+        }),
+    };
+    let top_k = match whole("top_k")? {
+        None => 0,
+        Some(k) => u32::try_from(k)
+            .map_err(|_| ApiError::invalid("top_k", "invalid_value", "'top_k' must be 0 or more"))?,
+    };
+    Ok(Sampling {
+        // A negative seed is as good as any other.
+        seed: whole("seed")?.map_or_else(rand::random, |s| s as u64),
+        temperature: thousandths("temperature", 1000, 0.0, 2.0)?,
+        top_p: thousandths("top_p", 1000, 0.001, 1.0)?,
+        top_k,
+    })
+}
+
+fn stop_strings(value: Option<&Value>) -> Result<Vec<String>, ApiError> {
+    let bad = || {
+        ApiError::invalid("stop", "invalid_type", "'stop' must be a string, or up to four, none of them empty")
+    };
+    let strings = match value {
+        None => Vec::new(),
+        Some(Value::String(s)) => vec![s.clone()],
+        Some(Value::Array(items)) => {
+            items.iter().map(|v| v.as_str().map(str::to_owned).ok_or_else(bad)).collect::<Result<_, _>>()?
+        }
+        Some(_) => return Err(bad()),
+    };
+    if strings.len() > MAX_STOP_STRINGS || strings.iter().any(String::is_empty) {
+        return Err(bad());
+    }
+    Ok(strings)
+}
