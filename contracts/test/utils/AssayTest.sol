@@ -73,10 +73,10 @@ abstract contract AssayTest is Test {
             (address server, uint256 key) = makeAddrAndKey(string.concat("server", vm.toString(i)));
             servers.push(server);
             serverKeys.push(key);
-            uint256 price = SEATS * (uint256(params.prices.seatStake) + params.prices.seatFloat);
+            uint256 price = seatsEach() * (uint256(params.prices.seatStake) + params.prices.seatFloat);
             ledger.deposit(pool, server, price + 1_000_000);
             vm.prank(server);
-            staking.join(pool, SEATS);
+            staking.join(pool, seatsEach());
         }
         (user, userKey) = makeAddrAndKey("user");
         ledger.deposit(pool, user, 10_000_000);
@@ -159,13 +159,18 @@ abstract contract AssayTest is Test {
         return ledger.balanceOf(pool, kind, keyOf(owner));
     }
 
-    /// @dev Seat of a server: seats were bought in order.
-    function seatOf(uint256 server) internal pure returns (uint64) {
-        return uint64(server * SEATS + 1);
+    /// @dev Seats of each server.
+    function seatsEach() internal pure virtual returns (uint32) {
+        return SEATS;
     }
 
-    function serverOfSeat(uint64 seat) internal pure returns (uint256) {
-        return (seat - 1) / SEATS;
+    /// @dev Seat of a server: seats were bought in order.
+    function seatOf(uint256 server) internal view virtual returns (uint64) {
+        return uint64(server * seatsEach() + 1);
+    }
+
+    function serverOfSeat(uint64 seat) internal view virtual returns (uint256) {
+        return (seat - 1) / seatsEach();
     }
 
     /// @dev A request and a response to it, signed in this round. `digest` is what the server committed to.

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import { IDisputes } from "../../src/interfaces/IDisputes.sol";
+import { AccountKind } from "../../src/types/Accounts.sol";
+import { Evidence } from "../../src/types/Messages.sol";
+import { AssayTest } from "../utils/AssayTest.sol";
+
+/// @dev What a conviction does to other disputes over the same seat.
+contract DisputesCloseTest is AssayTest {
+    uint64 private wanted;
+
+    function accepts(uint256 server, uint64 seat) internal view override returns (bool) {
+        return wanted == 0 ? super.accepts(server, seat) : seat == wanted;
+    }
+
+    function _open(uint64 sequence) private returns (uint256 id, IDisputes.Record memory r) {
+        return disputed(drawn(0, sequence, WRONG, RIGHT), user);
+    }
+
+    /// @dev Fines a seat until less than one penalty is left of it.
+    function _drain(uint64 seat) private {
+        vm.startPrank(address(disputes));
+        while (seatBalance(seat) >= params.prices.jurorPenalty) {
+            staking.fine(pool, seat);
+        }
+        vm.stopPrank();
+    }
+
+    function _bond() private view returns (uint256) {
+        return params.juryBudget() + params.prices.freezePrice;
+    }
+
+    /// @dev Its stake is gone: a jury called now would be paid by nobody, and the opener's bond would come back in full.
+    function test_RevertWhen_ADisputeOpensOverAConvictedSeat() public {
+        Evidence memory e = drawn(0, 2, WRONG, RIGHT);
+        convicted(0, 1);
+        vm.expectRevert(abi.encodeWithSelector(IDisputes.SeatConvicted.selector, pool, 1));
+        vm.prank(user);
+        disputes.open(e);
+        // Also where the convicted seat is the validator's.
+        wanted = 1;
+        e = drawn(1, 3, RIGHT, WRONG);
+        vm.expectRevert(abi.encodeWithSelector(IDisputes.SeatConvicted.selector, pool, 1));
+        vm.prank(user);
+        disputes.open(e);
+    }
+
+    function test_AnotherSeatOfAConvictedServerCanStillBeDisputed() public {
+        wanted = 2;
+        Evidence memory e = drawn(1, 3, RIGHT, WRONG);
+        wanted = 0;
+        (uint256 id, IDisputes.Record memory r) = disputed(e, user);
+        judged(id, r, RIGHT);
+        convicted(0, 1);
+        disputes.resolve(id, r);
+        assertEq(seatBalance(2), params.prices.seatFloat, "each seat answers for what it said");
+    }
+
+    /// @dev A second verdict over a slashed seat would find no stake, and leave what was set aside for it without owner.
+    function test_RevertWhen_AnotherDisputeOverAConvictedSeatGoesOn() public {
+        (uint256 a, IDisputes.Record memory ra) = _open(1);
+        (uint256 b, IDisputes.Record memory rb) = _open(2);
+        (uint256 c, IDisputes.Record memory rc) = _open(3);
+        judged(b, rb, RIGHT);
+        judged(a, ra, RIGHT);
+        disputes.resolve(a, ra);
+        bytes memory reason = abi.encodeWithSelector(IDisputes.SeatConvicted.selector, pool, 1);
+        vm.expectRevert(reason);
+        disputes.resolve(b, rb);
+        vm.expectRevert(reason);
+        disputes.publish(c, rc, INPUT);
+        skip(20);
+        vm.expectRevert(reason);
+        disputes.dismiss(c, rc);
+        disputes.close(b, rb);
+        disputes.close(c, rc);
+        assertEq(balanceOf(AccountKind.Bond, user), 4_000_000);
+        settleAllJurors(b, rb, 1);
+        assertEq(caseBalance(b) + caseBalance(c), 0);
+    }
+
+    function test_RevertWhen_ClosedTwiceOrBeforeItExists() public {
+        (uint256 a, IDisputes.Record memory ra) = _open(1);
+        (uint256 b, IDisputes.Record memory rb) = _open(2);
+        judged(a, ra, RIGHT);
+        disputes.resolve(a, ra);
+        disputes.close(b, rb);
+        vm.expectRevert(abi.encodeWithSelector(IDisputes.WrongState.selector, b, IDisputes.State.Closed));
+        disputes.close(b, rb);
+        vm.expectRevert(abi.encodeWithSelector(IDisputes.WrongState.selector, a, IDisputes.State.Convicted));
+        disputes.close(a, ra);
+        vm.expectRevert(abi.encodeWithSelector(IDisputes.WrongRecord.selector, 3));
+        disputes.close(3, rb);
+        vm.expectRevert(abi.encodeWithSelector(IDisputes.WrongRecord.selector, b));
+        disputes.close(b, ra);
+    }
+
+    /// @dev Jurors can't refuse: what a seat eaten up by penalties can't pay comes out of the opener's bond.
+    function test_TheOpenerMakesUpForJuryPayThatASpentStakeLacks() public {
+        Evidence memory e = drawn(0, 1, WRONG, RIGHT);
+        _drain(1);
+        uint256 left = seatBalance(1);
+        assertGt(left, 0);
+        (uint256 id, IDisputes.Record memory r) = disputed(e, user);
+        judged(id, r, RIGHT);
+        disputes.resolve(id, r);
+        uint256 jurors = 5 * uint256(params.prices.jurorPay);
+        assertEq(balanceOf(AccountKind.Bond, user), 4_000_000 - (jurors - left));
+        assertEq(caseBalance(id), jurors);
+        settleAllJurors(id, r, 1);
+        assertEq(caseBalance(id), 0);
+    }
+
+    function test_JurorsOfAClosedDisputeArePaidEvenWithoutStake() public {
+        Evidence memory first = drawn(0, 1, WRONG, RIGHT);
+        _drain(1);
+        (uint256 a, IDisputes.Record memory ra) = disputed(first, user);
+        (uint256 b, IDisputes.Record memory rb) = _open(2);
+        disputes.publish(b, rb, INPUT);
+        drawJury(b);
+        commitJurors(b, 0, 2, RIGHT);
+        judged(a, ra, RIGHT);
+        disputes.resolve(a, ra);
+        uint256 bond = balanceOf(AccountKind.Bond, user);
+        disputes.close(b, rb);
+        uint256 jurors = 2 * uint256(params.prices.jurorPay);
+        assertEq(balanceOf(AccountKind.Bond, user), bond + _bond() - jurors);
+        assertEq(caseBalance(b), jurors);
+    }
+
+    /// @dev B accuses two seats that are convicted in A and in C; both set a jury's pay aside for it, and one is enough.
+    function test_WhatAConvictionSetAsideIsBurntWithTheLastDisputeOfItsSeat() public {
+        wanted = seatOf(1);
+        Evidence memory eb = drawn(0, 2, WRONG, RIGHT);
+        wanted = 0;
+        Evidence memory ea = drawn(0, 1, WRONG, RIGHT);
+        while (ea.answer.seat == seatOf(1)) {
+            ea = drawn(0, 1, WRONG, RIGHT);
+        }
+        Evidence memory ec = drawn(1, 3, WRONG, RIGHT);
+        (uint256 b, IDisputes.Record memory rb) = disputed(eb, user);
+        (uint256 a, IDisputes.Record memory ra) = disputed(ea, user);
+        (uint256 c, IDisputes.Record memory rc) = disputed(ec, user);
+        judged(a, ra, RIGHT);
+        judged(c, rc, RIGHT);
+        disputes.resolve(a, ra);
+        disputes.resolve(c, rc);
+        bytes32 server = keccak256(abi.encode(pool, seatOf(0)));
+        bytes32 validator = keccak256(abi.encode(pool, seatOf(1)));
+        assertEq(ledger.balanceOf(pool, AccountKind.Case, server), params.juryBudget());
+        assertEq(ledger.balanceOf(pool, AccountKind.Case, validator), params.juryBudget());
+        uint256 burnt = burnBalance();
+        disputes.close(b, rb);
+        assertEq(ledger.balanceOf(pool, AccountKind.Case, server), 0);
+        assertEq(ledger.balanceOf(pool, AccountKind.Case, validator), 0);
+        assertEq(burnBalance(), burnt + 2 * params.juryBudget());
+    }
+}
