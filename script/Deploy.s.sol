@@ -9,6 +9,7 @@ import { Modules } from "../contracts/src/types/Modules.sol";
 import { Deployment } from "./Deployment.sol";
 
 /// @title Deploys Assay and writes `deployments/<chain id>.json`. Running it again deploys only what is missing.
+/// ASSAY_DEPLOYMENT_FILE names another file.
 /// @dev From the environment: DRAND_PUBLIC_KEY (192 bytes uncompressed), DRAND_GENESIS, DRAND_PERIOD (seconds); ASSAY_TOKEN
 /// for a token that exists, else a new one whose supply goes to the sender.
 contract Deploy is Script {
@@ -49,7 +50,9 @@ contract Deploy is Script {
     }
 
     function _write(Modules memory m, address arbiter, address beacon, address token, uint256 startBlock) private {
-        string memory path = string.concat("deployments/", vm.toString(block.chainid), ".json");
+        string memory path = vm.envOr(
+            "ASSAY_DEPLOYMENT_FILE", string.concat("deployments/", vm.toString(block.chainid), ".json")
+        );
         string memory o = "deployment";
         vm.serializeUint(o, "chainId", block.chainid);
         vm.serializeUint(o, "startBlock", startBlock);

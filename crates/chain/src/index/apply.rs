@@ -28,7 +28,7 @@ impl Index {
         let raw = &log.inner;
         let bad = |e: alloy_sol_types::Error| ChainError::Malformed(format!("event of {at}: {e}"));
         if at == d.ledger {
-            self.ledger(Ledger::LedgerEvents::decode_log(raw).map_err(bad)?.data)?;
+            self.ledger(Ledger::LedgerEvents::decode_log(raw).map_err(bad)?.data, out)?;
         } else if at == d.staking {
             self.staking(Staking::StakingEvents::decode_log(raw).map_err(bad)?.data, out);
         } else if at == d.lanes {
@@ -51,7 +51,7 @@ impl Index {
         Ok(())
     }
 
-    fn ledger(&mut self, event: Ledger::LedgerEvents) -> Result<(), ChainError> {
+    fn ledger(&mut self, event: Ledger::LedgerEvents, out: &mut Changes) -> Result<(), ChainError> {
         use Ledger::LedgerEvents as E;
         let broken = || ChainError::Malformed("ledger events do not add up".into());
         let (pool, from, to, amount) = match event {
@@ -76,7 +76,9 @@ impl Index {
             E::Moved(e) => {
                 let from = AccountKind::from_number(e.from).ok_or_else(broken)?;
                 let to = AccountKind::from_number(e.to).ok_or_else(broken)?;
-                (e.pool, Some((from, e.fromKey)), Some((to, e.toKey)), e.amount)
+                let (from, to) = ((from, e.fromKey), (to, e.toKey));
+                out.push(Change::Moved { pool: e.pool, from, to, amount: e.amount });
+                (e.pool, Some(from), Some(to), e.amount)
             }
         };
         let Some(p) = self.pools.get_mut(&pool) else { return Ok(()) };

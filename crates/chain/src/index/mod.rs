@@ -71,6 +71,7 @@ pub struct Jury {
 #[allow(missing_docs, reason = "named as the events are")]
 pub enum Change {
     Block { number: u64, time: u64 },
+    Moved { pool: B256, from: (AccountKind, B256), to: (AccountKind, B256), amount: U256 },
     DisputeOpened { id: U256, pool: B256, record: Box<Record> },
     InputPublished { id: U256, bytes: usize },
     BallotOpened { subject: B256, ballot: u8, round: u64 },
