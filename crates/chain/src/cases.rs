@@ -2,9 +2,9 @@
 
 use alloy_primitives::{Address, B256, U256};
 use assay_beacon::Client;
-use assay_protocol::{ballot_subject, commitment, quorum, Digest, Role};
+use assay_protocol::{Digest, Role, ballot_subject, commitment, quorum};
 
-use crate::{abi, submit_rounds, Chain, ChainError, Follower, Index, Jury, OpenDispute, PoolView};
+use crate::{Chain, ChainError, Follower, Index, Jury, OpenDispute, PoolView, abi, submit_rounds};
 
 const BALLOTS: u8 = 2;
 
@@ -21,6 +21,8 @@ pub struct Case {
     pub jury: Jury,
     /// The arbiter's contract.
     pub arbiter: Address,
+    /// An accused seat was convicted in another dispute: this one closes unjudged.
+    pub moot: bool,
 }
 
 impl Case {
@@ -35,7 +37,14 @@ impl Case {
         let subject = *index.subjects.get(&dispute.id)?;
         let (ballot, jury) =
             (1..=BALLOTS).rev().find_map(|b| Some((b, index.juries.get(&(subject, b))?.clone())))?;
-        Some(Self { dispute: dispute.clone(), subject, ballot, jury, arbiter: pool.params.basis.arbiter })
+        Some(Self {
+            dispute: dispute.clone(),
+            subject,
+            ballot,
+            jury,
+            arbiter: pool.params.basis.arbiter,
+            moot: dispute.is_moot(pool),
+        })
     }
 
     /// Positions of the active seats that `owner` holds in the current jury.
@@ -56,7 +65,8 @@ impl Case {
     fn has_quorum(&self, pool: &PoolView, digest: Digest) -> bool {
         let matching = self.jury.commitments.iter().filter(|(position, found)| {
             let seat = usize::try_from(**position).ok().and_then(|p| self.jury.seats.get(p));
-            seat.and_then(|s| pool.owner_of(*s)).is_some_and(|owner| self.commitment(owner, digest) == **found)
+            seat.and_then(|s| pool.owner_of(*s))
+                .is_some_and(|owner| self.commitment(owner, digest) == **found)
         });
         let size = u8::try_from(self.jury.seats.len()).unwrap_or(u8::MAX);
         matching.count() >= usize::from(quorum(size))
@@ -74,6 +84,12 @@ impl Case {
         time: u64,
     ) -> Result<(), ChainError> {
         let (client, subject, jury) = (chain.deployment().disputes, self.subject, &self.jury);
+        if self.moot {
+            if patience == 0 || time > jury.commit_end + patience {
+                close(chain, &self.dispute).await?;
+            }
+            return Ok(());
+        }
         if jury.digest.is_some() {
             if patience == 0 || time > jury.commit_end + patience {
                 let (id, r) = (self.dispute.id, self.dispute.record.clone());
@@ -122,4 +138,10 @@ impl Case {
     pub fn id(&self) -> U256 {
         self.dispute.id
     }
+}
+
+/// Ends a dispute unjudged because an accused seat was convicted in another.
+pub async fn close(chain: &Chain, dispute: &OpenDispute) -> Result<(), ChainError> {
+    let call = abi::Disputes::closeCall { id: dispute.id, r: dispute.record.clone() };
+    chain.send(chain.deployment().disputes, call).await.map(drop)
 }

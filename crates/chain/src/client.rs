@@ -8,7 +8,7 @@ use alloy::providers::{DynProvider, PendingTransactionError, Provider, ProviderB
 use alloy::rpc::client::ClientBuilder;
 use alloy::rpc::types::{Filter, Log, TransactionReceipt, TransactionRequest};
 use alloy::signers::local::PrivateKeySigner;
-use alloy_primitives::{Address, Bytes, B256, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::{Eip712Domain, SolCall};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -118,7 +118,8 @@ impl Chain {
             None => request,
         };
         let bytes = self.provider.call(request).await?;
-        C::abi_decode_returns(&bytes).map_err(|e| ChainError::Malformed(format!("answer of {}: {e}", C::SIGNATURE)))
+        C::abi_decode_returns(&bytes)
+            .map_err(|e| ChainError::Malformed(format!("answer of {}: {e}", C::SIGNATURE)))
     }
 
     /// Sends a transaction and waits until it is included. What would revert is refused before it is sent.
@@ -187,7 +188,6 @@ impl Chain {
             .map_err(|_| ChainError::NotIncluded(hash))
     }
 }
-
 
 /// Signs a message for a deployment. The contracts and `assay_protocol::verify_signature` accept exactly this form.
 pub fn sign<T: assay_protocol::SolStruct>(

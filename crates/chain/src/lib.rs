@@ -7,8 +7,8 @@ mod error;
 mod index;
 mod rounds;
 
-pub use cases::Case;
-pub use client::{sign, Chain, Deployment};
+pub use cases::{Case, close};
+pub use client::{Chain, Deployment, sign};
 pub use error::ChainError;
 pub use index::{
     AccountKind, Change, Claim, Follower, Index, Jury, Lane, OpenDispute, PoolView, Seat, ServerView,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use alloy_primitives::Bytes;
-use assay_protocol::wire::ErrorCode;
 use assay_protocol::InferenceInput;
+use assay_protocol::wire::ErrorCode;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -134,7 +134,8 @@ async fn candidates(node: &Inner) -> Result<Vec<Candidate>, AskError> {
     let first = node.first_round_of(epoch).map_err(unavailable)?;
     let randomness = node.randomness(first).await.map_err(unavailable)?;
     let index = node.follower.read().await;
-    let pool = index.pool(node.config.pool).ok_or_else(|| unavailable(NodeError::NoPool(node.config.pool)))?;
+    let pool =
+        index.pool(node.config.pool).ok_or_else(|| unavailable(NodeError::NoPool(node.config.pool)))?;
     if !pool.is_open(epoch) {
         return Err(AskError::Unavailable(format!(
             "the pool has {} seats and needs {}",

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use alloy_primitives::{Address, Bytes, B256};
+use alloy_primitives::{Address, B256, Bytes};
 use assay_protocol::wire::{CancelBody, InferBody, InferEvent, ResponseBody, VoucherBody};
 use assay_protocol::{
-    commitment, hash_of, output_hash, ticket_nonce_hash, verify_signature, Cancel, Finish, InferenceInput,
-    InferenceRequest, Role, Voucher,
+    Cancel, Finish, InferenceInput, InferenceRequest, Role, Voucher, commitment, hash_of, output_hash,
+    ticket_nonce_hash, verify_signature,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -139,7 +139,8 @@ fn order(
         deadline: node.beacon.chain().time_of(round)? + window,
     };
     let signature = node.sign(&request)?;
-    let exchange = Exchange { request, signature, input: encoded.clone(), ticket_nonce, progress: Progress::Sent };
+    let exchange =
+        Exchange { request, signature, input: encoded.clone(), ticket_nonce, progress: Progress::Sent };
     node.store.insert(&exchange)?;
     Ok(exchange)
 }
@@ -171,7 +172,10 @@ async fn verify(
     }
     let current = node.current_round();
     if response.round < request.round || response.round > current {
-        return invalid(format!("its round {} is not between {} and {current}", response.round, request.round));
+        return invalid(format!(
+            "its round {} is not between {} and {current}",
+            response.round, request.round
+        ));
     }
     // Acknowledging later than this could be acknowledging with knowledge of the ticket.
     let limit = node.beacon.chain().time_of(response.round + 2).map_err(NodeError::from)?;

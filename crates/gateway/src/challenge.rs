@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use alloy_primitives::Address;
 use assay_protocol::wire::{CheckBody, CheckReply, ResponseBody, VoucherBody};
-use assay_protocol::{commitment, hash_of, verify_signature, Challenge, Role, Ticket};
+use assay_protocol::{Challenge, Role, Ticket, commitment, hash_of, verify_signature};
 
 use crate::records::{Checked, Exchange, Progress};
 use crate::status::CheckStatus;
-use crate::{dispute, Inner, NodeError};
+use crate::{Inner, NodeError, dispute};
 
 /// Pause between tries to deliver a voucher.
 const RETRY: Duration = Duration::from_secs(2);
@@ -70,7 +70,11 @@ async fn follow_up(node: &Arc<Inner>, mut exchange: Exchange) -> Result<(), Node
 }
 
 /// Delivers a voucher, trying until the voucher expires.
-async fn deliver(node: &Inner, exchange: &Exchange, voucher: &(assay_protocol::Voucher, alloy_primitives::Bytes)) {
+async fn deliver(
+    node: &Inner,
+    exchange: &Exchange,
+    voucher: &(assay_protocol::Voucher, alloy_primitives::Bytes),
+) {
     let (voucher, signature) = voucher.clone();
     let signed = node.beacon.chain().time_of(voucher.round).unwrap_or(0);
     let until = signed + u64::from(node.params.windows.voucher);
@@ -114,10 +118,13 @@ async fn check(node: &Inner, exchange: &Exchange, answer: &ResponseBody) -> Resu
         let (seat, validator, url, key) = {
             let index = node.follower.read().await;
             let pool = index.pool(node.config.pool).ok_or(NodeError::NoPool(node.config.pool))?;
-            let Some((seat, validator)) = pool.validator_of(ticket, randomness, epoch, counter) else { continue };
+            let Some((seat, validator)) = pool.validator_of(ticket, randomness, epoch, counter) else {
+                continue;
+            };
             let url = pool.servers.get(&validator).and_then(|s| s.endpoint.clone());
             // A seat of the server itself, or one that is suspended, counts as silent.
-            let (true, Some(url)) = (validator != exchange.request.server && pool.is_active(seat), url) else {
+            let (true, Some(url)) = (validator != exchange.request.server && pool.is_active(seat), url)
+            else {
                 continue;
             };
             (seat, validator, url, pool.key_at(validator, node.params.epoch_of(Inner::now().as_secs())))
@@ -154,7 +161,10 @@ async fn check(node: &Inner, exchange: &Exchange, answer: &ResponseBody) -> Resu
         if reply.digest == answer.digest {
             return Ok(Checking::Equal(validator));
         }
-        return Ok(Checking::Unequal(validator, Box::new(Checked { challenge, signature, reply, ticket_round })));
+        return Ok(Checking::Unequal(
+            validator,
+            Box::new(Checked { challenge, signature, reply, ticket_round }),
+        ));
     }
     Ok(Checking::Unanswered)
 }

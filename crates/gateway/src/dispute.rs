@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::U256;
-use assay_chain::{abi, convert, submit_rounds, Case, ChainError};
+use assay_chain::{Case, ChainError, abi, convert, submit_rounds};
 use assay_protocol::wire::ResponseBody;
-use assay_protocol::{hash_of, Digest, Evidence};
+use assay_protocol::{Digest, Evidence, hash_of};
 
 use crate::records::{Checked, Exchange};
 use crate::status::CheckStatus;
@@ -33,6 +33,11 @@ pub(crate) async fn pursue(
                 Err(error) if error.is_retryable() => retry(&error).await,
                 // Somebody else opened it just now; the next look finds it.
                 Err(error) if error.is_revert("AlreadyDisputed") => {}
+                // The liar's stake is gone already; there is nothing left to win.
+                Err(error) if error.is_revert("SeatConvicted") => {
+                    tracing::info!(%response, "an accused seat was convicted in another dispute");
+                    return Ok(());
+                }
                 Err(error) => return Err(error.into()),
             },
             Err(error) if error.is_retryable() => retry(&error).await,
@@ -76,21 +81,28 @@ async fn open(
 }
 
 /// Takes every step that is due, at each new block, until the dispute has ended.
-async fn drive(node: &Arc<Inner>, exchange: &Exchange, id: U256, digests: &[Digest]) -> Result<(), NodeError> {
+async fn drive(
+    node: &Arc<Inner>,
+    exchange: &Exchange,
+    id: U256,
+    digests: &[Digest],
+) -> Result<(), NodeError> {
     let mut blocks = node.follower.blocks();
     loop {
-        let (dispute, case, time) = {
+        let (dispute, case, moot, time) = {
             let index = node.follower.read().await;
             let pool = index.pool(node.config.pool).ok_or(NodeError::NoPool(node.config.pool))?;
             let dispute = index.disputes.get(&id).cloned();
             let case = dispute.as_ref().filter(|d| d.input.is_some()).and_then(|d| Case::of(&index, pool, d));
-            (dispute, case, index.time.max(Inner::now().as_secs()))
+            let moot = dispute.as_ref().is_some_and(|d| d.is_moot(pool));
+            (dispute, case, moot, index.time.max(Inner::now().as_secs()))
         };
         if let Some(dispute) = dispute {
             if dispute.ended.is_some() {
                 return Ok(());
             }
             let result = match case {
+                _ if moot => assay_chain::close(&node.chain, &dispute).await,
                 Some(case) => case.step(&node.chain, &node.follower, &node.beacon, digests, 0, time).await,
                 None if dispute.input.is_none() => {
                     let call = abi::Disputes::publishCall {

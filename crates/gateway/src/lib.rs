@@ -17,7 +17,7 @@ mod status;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use alloy_primitives::{Address, Bytes, B256};
+use alloy_primitives::{Address, B256, Bytes};
 use assay_beacon::{BeaconError, Client as BeaconClient};
 use assay_chain::{Chain, ChainError, Follower, PrivateKeySigner};
 use assay_engine::Model;

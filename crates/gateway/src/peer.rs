@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use assay_protocol::wire::{
-    CancelBody, CheckBody, CheckReply, ErrorCode, InferBody, InferEvent, VoucherBody, WireError, CANCEL_PATH,
-    CHECK_PATH, INFER_PATH, MAX_EVENT_BYTES, VOUCHER_PATH,
+    CANCEL_PATH, CHECK_PATH, CancelBody, CheckBody, CheckReply, ErrorCode, INFER_PATH, InferBody, InferEvent,
+    MAX_EVENT_BYTES, VOUCHER_PATH, VoucherBody, WireError,
 };
 use futures::StreamExt;
 use reqwest::{Client, Response};
@@ -88,7 +88,12 @@ impl Peers {
     }
 
     /// Has a response checked.
-    pub(crate) async fn check(&self, url: &str, body: &CheckBody, limit: Duration) -> Result<CheckReply, PeerError> {
+    pub(crate) async fn check(
+        &self,
+        url: &str,
+        body: &CheckBody,
+        limit: Duration,
+    ) -> Result<CheckReply, PeerError> {
         let asking = async {
             let response = self.post(url, CHECK_PATH, body).await?;
             let bytes = bounded(response).await?;

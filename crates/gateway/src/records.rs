@@ -1,8 +1,8 @@
 //! What a gateway keeps of each order.
 
-use alloy_primitives::{Bytes, B256};
+use alloy_primitives::{B256, Bytes};
 use assay_protocol::wire::{CheckReply, ResponseBody};
-use assay_protocol::{hash_of, Challenge, InferenceRequest, Voucher};
+use assay_protocol::{Challenge, InferenceRequest, Voucher, hash_of};
 use assay_store::Record;
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 //! The root of a voucher: a Merkle mountain range over a lane's accepted responses.
 
-use alloy_primitives::{keccak256, B256, U256};
+use alloy_primitives::{B256, U256, keccak256};
 use alloy_sol_types::SolValue;
 
 /// One accepted response, with the lane's totals after it.
@@ -90,7 +90,9 @@ mod tests {
             while layer.len() > 1 {
                 layer = layer
                     .chunks(2)
-                    .map(|pair| keccak256((keccak256(b"assay.accepted.node.v1"), pair[0], pair[1]).abi_encode()))
+                    .map(|pair| {
+                        keccak256((keccak256(b"assay.accepted.node.v1"), pair[0], pair[1]).abi_encode())
+                    })
                     .collect();
             }
             bytes.extend_from_slice(layer[0].as_slice());

@@ -1,6 +1,6 @@
 //! The digest `D` of an answer and the work digest inside it.
 
-use alloy_primitives::{keccak256, Keccak256, B256};
+use alloy_primitives::{B256, Keccak256, keccak256};
 
 use crate::Finish;
 

@@ -1,6 +1,6 @@
 //! Tickets and draws: what the beacon decides.
 
-use alloy_primitives::{keccak256, Address, B256, U256};
+use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_sol_types::SolValue;
 
 /// What is drawn; each kind has a domain of its own.
@@ -24,7 +24,14 @@ impl Draw {
     }
 
     /// A place below `seat_count`, uniform up to 2^-224; `None` from an empty table.
-    pub fn place(self, randomness: B256, pool: B256, subject: B256, counter: u64, seat_count: u32) -> Option<u32> {
+    pub fn place(
+        self,
+        randomness: B256,
+        pool: B256,
+        subject: B256,
+        counter: u64,
+        seat_count: u32,
+    ) -> Option<u32> {
         if seat_count == 0 {
             return None;
         }
@@ -41,12 +48,20 @@ pub fn set_subject(user: Address) -> B256 {
 
 /// Places of a jury in the seat table, in the order of their positions: drawn one after the other, repeated ones passed
 /// over. A table smaller than `size` makes a smaller jury.
-pub fn jury_places(randomness: B256, pool: B256, ballot_subject: B256, size: u8, seat_count: u32) -> Vec<u32> {
+pub fn jury_places(
+    randomness: B256,
+    pool: B256,
+    ballot_subject: B256,
+    size: u8,
+    seat_count: u32,
+) -> Vec<u32> {
     let size = u32::from(size).min(seat_count) as usize;
     let mut places: Vec<u32> = Vec::with_capacity(size);
     let mut counter = 0;
     while places.len() < size {
-        let Some(place) = Draw::Jury.place(randomness, pool, ballot_subject, counter, seat_count) else { break };
+        let Some(place) = Draw::Jury.place(randomness, pool, ballot_subject, counter, seat_count) else {
+            break;
+        };
         if !places.contains(&place) {
             places.push(place);
         }
@@ -116,7 +131,8 @@ mod tests {
         let (mut drawn, mut counts) = (0u32, vec![0u32; seats as usize]);
         for i in 0..10_000u64 {
             let randomness = keccak256((i / 50).to_be_bytes());
-            let ticket = Ticket::new(randomness, keccak256(i.to_be_bytes()), keccak256((i + 1_000_000).to_be_bytes()));
+            let ticket =
+                Ticket::new(randomness, keccak256(i.to_be_bytes()), keccak256((i + 1_000_000).to_be_bytes()));
             drawn += u32::from(ticket.is_drawn(threshold));
             counts[Draw::Validator.place(randomness, pool, ticket.0, 0, seats).unwrap() as usize] += 1;
         }

@@ -1,6 +1,6 @@
 //! The input of `f`: what is computed, as bytes that hash to the request's `inputHash`.
 
-use alloy_primitives::{keccak256, B256};
+use alloy_primitives::{B256, keccak256};
 
 /// Upper bound of an encoded input, in bytes. Pools may set a lower one, never a higher one.
 pub const MAX_INPUT_BYTES: usize = 64 * 1024;
@@ -197,7 +197,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn input() -> InferenceInput {
-        InferenceInput { nonce: [7; 16], max_tokens: 5, sampling: Sampling::GREEDY, stop: vec![1, 9], tokens: vec![0, 3] }
+        InferenceInput {
+            nonce: [7; 16],
+            max_tokens: 5,
+            sampling: Sampling::GREEDY,
+            stop: vec![1, 9],
+            tokens: vec![0, 3],
+        }
     }
 
     #[test]

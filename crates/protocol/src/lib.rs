@@ -12,18 +12,18 @@ mod messages;
 mod pool;
 pub mod wire;
 
-pub use digest::{output_hash, Digest, DigestInputs, WorkDigest, ARITHMETIC_VERSION};
-pub use input::{InferenceInput, InputError, Sampling, MAX_INPUT_BYTES, MAX_STOP_TOKENS};
+pub use digest::{ARITHMETIC_VERSION, Digest, DigestInputs, WorkDigest, output_hash};
+pub use input::{InferenceInput, InputError, MAX_INPUT_BYTES, MAX_STOP_TOKENS, Sampling};
 
 pub use accepted::{Accepted, AcceptedRange};
-pub use draw::{jury_places, set_subject, ticket_round, Draw, Ticket};
+pub use draw::{Draw, Ticket, jury_places, set_subject, ticket_round};
 pub use messages::{
-    ballot_subject, case_subject, commitment, domain, hash_of, ticket_nonce_hash, verify_signature, Cancel, Challenge,
-    CheckAnswer, Evidence, InferenceRequest, InferenceResponse, Role, SignatureError, Voucher,
+    Cancel, Challenge, CheckAnswer, Evidence, InferenceRequest, InferenceResponse, Role, SignatureError,
+    Voucher, ballot_subject, case_subject, commitment, domain, hash_of, ticket_nonce_hash, verify_signature,
 };
-pub use pool::{quorum, units_of, Basis, Limits, PoolParams, Prices, Rates, Windows};
+pub use pool::{Basis, Limits, PoolParams, Prices, Rates, Windows, quorum, units_of};
 
-pub use alloy_primitives::{Address, Bytes, B256, U256};
+pub use alloy_primitives::{Address, B256, Bytes, U256};
 pub use alloy_sol_types::{Eip712Domain, SolStruct};
 
 /// How a generation ended. The discriminants are part of the signed bytes; zero is never valid.

@@ -2,10 +2,10 @@
 //! documents them.
 #![allow(missing_docs, reason = "documented once, beside the Solidity structs")]
 
-use alloy_primitives::{keccak256, Address, Signature, B256, U256};
-use alloy_sol_types::{sol, Eip712Domain, SolStruct, SolValue};
+use alloy_primitives::{Address, B256, Signature, U256, keccak256};
+use alloy_sol_types::{Eip712Domain, SolStruct, SolValue, sol};
 
-use crate::{units_of, Digest, Finish};
+use crate::{Digest, Finish, units_of};
 
 sol! {
     #[derive(Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -152,7 +152,9 @@ pub fn verify_signature<T: SolStruct>(
 
 /// Shows that `signer` knew `digest`; can't be copied by another signer or for another subject.
 pub fn commitment(role: Role, signer: Address, subject: B256, digest: Digest) -> B256 {
-    keccak256((keccak256(b"assay.commitment.v1"), U256::from(role as u8), signer, subject, digest.0).abi_encode())
+    keccak256(
+        (keccak256(b"assay.commitment.v1"), U256::from(role as u8), signer, subject, digest.0).abi_encode(),
+    )
 }
 
 /// Hash of the secret that decides a ticket, as a request carries it.

@@ -1,8 +1,8 @@
 //! A pool's parameters and the prices they set.
 #![allow(missing_docs, reason = "documented once, beside the Solidity struct")]
 
-use alloy_primitives::{keccak256, B256, U256};
-use alloy_sol_types::{sol, SolValue};
+use alloy_primitives::{B256, U256, keccak256};
+use alloy_sol_types::{SolValue, sol};
 
 use crate::draw;
 
@@ -145,7 +145,8 @@ impl PoolParams {
 
     /// J: pay of both juries.
     pub fn jury_budget(&self) -> U256 {
-        U256::from(self.prices.jurorPay) * U256::from(u16::from(self.limits.firstJury) + u16::from(self.limits.secondJury))
+        U256::from(self.prices.jurorPay)
+            * U256::from(u16::from(self.limits.firstJury) + u16::from(self.limits.secondJury))
     }
 
     /// What opening a dispute takes.
@@ -155,7 +156,8 @@ impl PoolParams {
 
     /// Most that a server delivers to a user unredeemed: `(bond − minimum bond) / 2k`.
     pub fn credit(&self, bond: U256) -> U256 {
-        bond.saturating_sub(U256::from(self.prices.minBond)) / U256::from(2 * u16::from(self.limits.setSize).max(1))
+        bond.saturating_sub(U256::from(self.prices.minBond))
+            / U256::from(2 * u16::from(self.limits.setSize).max(1))
     }
 
     /// Epoch of a moment (unix seconds).
@@ -187,5 +189,5 @@ impl PoolParams {
 /// Seats that a verdict needs: two thirds of the jury, rounded up.
 pub fn quorum(jury_size: u8) -> u8 {
     // At most 170 for a jury of 255.
-    ((2 * u16::from(jury_size) + 2) / 3) as u8
+    (2 * u16::from(jury_size)).div_ceil(3) as u8
 }

@@ -1,11 +1,11 @@
 //! What servers and gateways say to each other over HTTP: paths, bodies, events, size caps and error codes.
 //! docs/PROTOCOL.md has the page for other implementers.
 
-use alloy_primitives::{Address, Bytes, B256};
+use alloy_primitives::{Address, B256, Bytes};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Cancel, Challenge, CheckAnswer, Digest, InferenceRequest, InferenceResponse, Voucher, MAX_INPUT_BYTES,
+    Cancel, Challenge, CheckAnswer, Digest, InferenceRequest, InferenceResponse, MAX_INPUT_BYTES, Voucher,
 };
 
 /// Version of this page of the protocol; part of every path.

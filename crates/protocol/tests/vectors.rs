@@ -1,9 +1,9 @@
 //! `tests/vectors/protocol.json`, which the contracts' tests read too. `ASSAY_BLESS=1` writes it anew; a change in it is a
 //! change of the protocol.
 
-use alloy_primitives::{keccak256, Address, B256, U256};
+use alloy_primitives::{Address, B256, U256, keccak256};
 use assay_protocol::*;
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 
 fn word(n: u64) -> B256 {
     keccak256(n.to_be_bytes())
@@ -159,7 +159,8 @@ fn signatures_are_checked_strictly() {
         ));
     }
     // The other s of the same signature, and a v of another convention.
-    let order = U256::from_str_radix("FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141", 16).unwrap();
+    let order =
+        U256::from_str_radix("FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141", 16).unwrap();
     let malleable = Signature::new(signature.r(), order - signature.s(), !signature.v()).as_bytes();
     let mut low_v = bytes;
     low_v[64] -= 27;

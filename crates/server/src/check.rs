@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use alloy_primitives::{keccak256, B256, U256};
+use alloy_primitives::{B256, U256, keccak256};
 use assay_chain::AccountKind;
 use assay_engine::run;
 use assay_protocol::wire::{CheckBody, CheckReply, ErrorCode, WireError};
 use assay_protocol::{
-    commitment, hash_of, ticket_nonce_hash, verify_signature, CheckAnswer, Evidence, InferenceInput, Role,
-    Ticket,
+    CheckAnswer, Evidence, InferenceInput, Role, Ticket, commitment, hash_of, ticket_nonce_hash,
+    verify_signature,
 };
 
 use crate::records::{Check, CheckProgress};
-use crate::{internal, Inner};
+use crate::{Inner, internal};
 
 fn not_due<T>(message: impl Into<String>) -> Result<T, WireError> {
     Err(WireError::new(ErrorCode::NotDue, message))
@@ -153,7 +153,8 @@ async fn check_due(node: &Inner, body: &CheckBody, response_hash: B256) -> Resul
         Some((seat, owner)) => return not_due(format!("the ticket drew seat {seat} of {owner}")),
         None => return not_due("the pool is empty"),
     }
-    let funds = pool.balance_of(AccountKind::Check, request.user) + pool.balance_of(AccountKind::Bond, request.user);
+    let funds =
+        pool.balance_of(AccountKind::Check, request.user) + pool.balance_of(AccountKind::Bond, request.user);
     let promised: U256 = node
         .store
         .list::<Check>("equal")
@@ -172,4 +173,3 @@ fn units_of(node: &Inner, check: &Check) -> u64 {
     let limits = &node.params.limits;
     check.evidence.response.units(limits.promptWeight, limits.outputWeight)
 }
-

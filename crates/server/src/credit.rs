@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use alloy_primitives::{Address, U256};
-use assay_protocol::wire::{ErrorCode, WireError};
 use assay_protocol::PoolParams;
+use assay_protocol::wire::{ErrorCode, WireError};
 use assay_store::{Store, StoreError};
 
 use crate::lock;
@@ -22,7 +22,8 @@ impl Exposure {
     fn of(lane: &Lane) -> Self {
         let pending = lane.pending.as_ref().map_or(0, |p| p.units);
         Self {
-            count: (lane.accepted.count() + u64::from(lane.pending.is_some())).saturating_sub(lane.redeemed_count),
+            count: (lane.accepted.count() + u64::from(lane.pending.is_some()))
+                .saturating_sub(lane.redeemed_count),
             units: (lane.accepted.units() + pending).saturating_sub(lane.redeemed_units),
         }
     }

@@ -4,8 +4,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use assay_protocol::wire::{
-    CancelBody, CheckBody, ErrorCode, InferBody, InferEvent, ServerInfo, VoucherBody, WireError, CANCEL_PATH,
-    CHECK_PATH, INFER_PATH, INFO_PATH, MAX_BODY_BYTES, VERSION, VOUCHER_PATH,
+    CANCEL_PATH, CHECK_PATH, CancelBody, CheckBody, ErrorCode, INFER_PATH, INFO_PATH, InferBody, InferEvent,
+    MAX_BODY_BYTES, ServerInfo, VERSION, VOUCHER_PATH, VoucherBody, WireError,
 };
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
@@ -16,7 +16,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures::stream::{self, StreamExt};
 
-use crate::{check, infer, vouchers, Inner};
+use crate::{Inner, check, infer, vouchers};
 
 type Node = State<Arc<Inner>>;
 

@@ -1,21 +1,21 @@
 //! Steps 1 and 2: an order is checked, computed, streamed, signed.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use alloy_primitives::{Address, Bytes, B256};
+use alloy_primitives::{Address, B256, Bytes};
 use assay_chain::AccountKind;
 use assay_engine::Generation;
 use assay_protocol::wire::{CancelBody, ErrorCode, InferBody, InferEvent, ResponseBody, WireError};
 use assay_protocol::{
-    commitment, hash_of, output_hash, verify_signature, Finish, InferenceInput, InferenceRequest, InferenceResponse,
-    Role,
+    Finish, InferenceInput, InferenceRequest, InferenceResponse, Role, commitment, hash_of, output_hash,
+    verify_signature,
 };
 use assay_store::{Store, StoreError};
 use tokio::sync::mpsc;
 
-use crate::records::{lane_key, request_key, Answer, Equivocation, Lane, Pending, Progress};
-use crate::{internal, lock, Inner, ROUND_SLACK};
+use crate::records::{Answer, Equivocation, Lane, Pending, Progress, lane_key, request_key};
+use crate::{Inner, ROUND_SLACK, internal, lock};
 
 /// Events of an answer that wait for a slow reader; the computation waits with them.
 const BUFFER: usize = 64;
@@ -108,11 +108,14 @@ async fn check_signature(node: &Inner, body: &InferBody) -> Result<(), WireError
     let epoch = node.epoch_of_round(request.round)?;
     let key = {
         let index = node.follower.read().await;
-        let Some(pool) = index.pool(node.config.pool) else { return refuse(ErrorCode::Unavailable, "no pool") };
+        let Some(pool) = index.pool(node.config.pool) else {
+            return refuse(ErrorCode::Unavailable, "no pool");
+        };
         pool.key_at(request.user, epoch)
     };
-    verify_signature(request, &node.domain, key, &body.signature)
-        .map_err(|e| WireError::new(ErrorCode::BadSignature, format!("{e} (chain id, Ledger and key must agree)")))
+    verify_signature(request, &node.domain, key, &body.signature).map_err(|e| {
+        WireError::new(ErrorCode::BadSignature, format!("{e} (chain id, Ledger and key must agree)"))
+    })
 }
 
 /// The same bytes again get the same answer; other bytes under the same number are evidence.
@@ -131,7 +134,9 @@ fn stored(node: &Inner, body: &InferBody) -> Result<Option<Accepted>, WireError>
     match answer.progress {
         Progress::Answered(response) => Ok(Some(Accepted::Stored(response))),
         Progress::Running => refuse(ErrorCode::Busy, "this request is being computed"),
-        Progress::Abandoned => refuse(ErrorCode::SequenceSpent, "this request was interrupted; use a fresh lane"),
+        Progress::Abandoned => {
+            refuse(ErrorCode::SequenceSpent, "this request was interrupted; use a fresh lane")
+        }
     }
 }
 
@@ -155,7 +160,11 @@ fn check_input(node: &Inner, body: &InferBody) -> Result<InferenceInput, WireErr
     let limits = &node.params.limits;
     let bad = |message: String| WireError::new(ErrorCode::BadInput, message);
     if body.input.len() > limits.maxInputBytes as usize {
-        return Err(bad(format!("input of {} bytes, the pool allows {}", body.input.len(), limits.maxInputBytes)));
+        return Err(bad(format!(
+            "input of {} bytes, the pool allows {}",
+            body.input.len(),
+            limits.maxInputBytes
+        )));
     }
     if alloy_primitives::keccak256(&body.input) != body.request.inputHash {
         return Err(bad("input does not hash to the request's inputHash".into()));
@@ -192,7 +201,10 @@ async fn check_seat(node: &Inner, request: &InferenceRequest) -> Result<(), Wire
         );
     }
     if pool.owner_of(request.seat) != Some(node.account) || !pool.is_active(request.seat) {
-        return refuse(ErrorCode::WrongRecipient, format!("seat {} is no active seat of this server", request.seat));
+        return refuse(
+            ErrorCode::WrongRecipient,
+            format!("seat {} is no active seat of this server", request.seat),
+        );
     }
     if pool.set_of(request.user, epoch, randomness).get(request.slot as usize) != Some(&request.seat) {
         return refuse(

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use alloy_primitives::{Bytes, U256};
-use assay_chain::{abi, Case, ChainError};
+use assay_chain::{Case, ChainError, abi};
 use assay_engine::run;
 use assay_protocol::{Digest, InferenceInput};
 
-use crate::{lock, Inner};
+use crate::{Inner, lock};
 
 /// Seconds that each position of a jury leaves to those before it, and to the party that opened the dispute: a case never
 /// waits for one party, and seldom gets the same transaction twice.
@@ -34,7 +34,7 @@ async fn tend_one(node: &Arc<Inner>, case: &Case, time: u64) -> Result<(), Chain
         index.pool(node.config.pool).map(|pool| case.positions_of(pool, node.account)).unwrap_or_default()
     };
     let open: Vec<u64> = mine.iter().copied().filter(|p| !case.jury.commitments.contains_key(p)).collect();
-    if !open.is_empty() && time <= case.jury.commit_end {
+    if !case.moot && !open.is_empty() && time <= case.jury.commit_end {
         let Some(digest) = recompute(node, case).await else { return Ok(()) };
         let call = abi::JuryArbiter::commitCall {
             client: node.chain.deployment().disputes,

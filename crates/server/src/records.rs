@@ -1,6 +1,6 @@
 //! What a server keeps.
 
-use alloy_primitives::{Address, Bytes, B256};
+use alloy_primitives::{Address, B256, Bytes};
 use assay_protocol::wire::ResponseBody;
 use assay_protocol::{AcceptedRange, Evidence, InferenceRequest, Voucher};
 use assay_store::Record;

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use alloy_primitives::{B256, U256};
 
-use assay_chain::{abi, convert, submit_rounds, AccountKind, ChainError};
+use assay_chain::{AccountKind, ChainError, abi, convert, submit_rounds};
 use assay_store::StoreError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::Inner;
 use crate::jury;
 use crate::records::{Check, CheckProgress, Lane};
-use crate::Inner;
 
 /// Lanes redeemed in one transaction.
 const BATCH: usize = 50;

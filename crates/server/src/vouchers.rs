@@ -6,8 +6,8 @@ use assay_protocol::verify_signature;
 use assay_protocol::wire::{ErrorCode, VoucherBody, WireError};
 use assay_store::StoreError;
 
-use crate::records::{lane_key, Lane};
-use crate::{internal, Inner};
+use crate::records::{Lane, lane_key};
+use crate::{Inner, internal};
 
 /// Takes a voucher for the lane's pending response. One that was taken before is taken again.
 pub(crate) async fn accept(node: &Arc<Inner>, body: VoucherBody) -> Result<(), WireError> {
@@ -16,7 +16,10 @@ pub(crate) async fn accept(node: &Arc<Inner>, body: VoucherBody) -> Result<(), W
         return Err(WireError::new(ErrorCode::WrongRecipient, format!("this is server {}", node.account)));
     }
     if voucher.round > node.current_round() + 1 {
-        return Err(WireError::new(ErrorCode::StaleRound, format!("round {} is in the future", voucher.round)));
+        return Err(WireError::new(
+            ErrorCode::StaleRound,
+            format!("round {} is in the future", voucher.round),
+        ));
     }
     let epoch = node.epoch_of_round(voucher.round)?;
     let key = {
@@ -39,7 +42,8 @@ pub(crate) async fn accept(node: &Arc<Inner>, body: VoucherBody) -> Result<(), W
                 };
             };
             lane.accepted.push(pending.response, pending.units);
-            let earned = (pending.sequence, lane.accepted.count(), lane.accepted.units(), lane.accepted.root());
+            let earned =
+                (pending.sequence, lane.accepted.count(), lane.accepted.units(), lane.accepted.root());
             if (voucher.sequence, voucher.count, voucher.units, voucher.root) != earned {
                 return wrong(format!("the lane has earned {} responses and {} units", earned.1, earned.2));
             }

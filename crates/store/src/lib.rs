@@ -6,9 +6,9 @@
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rusqlite::{params, Connection, OptionalExtension, TransactionBehavior};
-use serde::de::DeserializeOwned;
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// Schema of the file; another one is refused, never migrated silently.
 const SCHEMA: i64 = 1;
@@ -99,14 +99,18 @@ impl Store {
     /// The record with this key.
     pub fn get<R: Record>(&self, key: &[u8]) -> Result<Option<R>, StoreError> {
         let connection = self.lock();
-        let mut statement = connection.prepare_cached("SELECT body FROM record WHERE kind = ?1 AND key = ?2")?;
+        let mut statement =
+            connection.prepare_cached("SELECT body FROM record WHERE kind = ?1 AND key = ?2")?;
         let body: Option<String> = statement.query_row(params![R::KIND, key], |row| row.get(0)).optional()?;
         body.map(|body| parse(&body)).transpose()
     }
 
     /// All records of a kind that are in `state`, in order of their keys.
     pub fn list<R: Record>(&self, state: &str) -> Result<Vec<R>, StoreError> {
-        self.select("SELECT body FROM record WHERE kind = ?1 AND state = ?2 ORDER BY key", params![R::KIND, state])
+        self.select(
+            "SELECT body FROM record WHERE kind = ?1 AND state = ?2 ORDER BY key",
+            params![R::KIND, state],
+        )
     }
 
     /// All records of a kind, in order of their keys.
@@ -132,7 +136,10 @@ impl Store {
     }
 
     /// Runs `f`; what it writes is on disk as a whole when this returns, or not at all if it fails.
-    pub fn write<T, E: From<StoreError>>(&self, f: impl FnOnce(&mut Write<'_>) -> Result<T, E>) -> Result<T, E> {
+    pub fn write<T, E: From<StoreError>>(
+        &self,
+        f: impl FnOnce(&mut Write<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let mut connection = self.lock();
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
@@ -172,7 +179,8 @@ impl Write<'_> {
     }
 
     fn execute<R: Record>(&mut self, sql: &str, record: &R) -> Result<usize, StoreError> {
-        let body = serde_json::to_string(record).map_err(|error| StoreError::Record { kind: R::KIND, error })?;
+        let body =
+            serde_json::to_string(record).map_err(|error| StoreError::Record { kind: R::KIND, error })?;
         let mut statement = self.transaction.prepare_cached(sql)?;
         Ok(statement.execute(params![R::KIND, record.key(), record.state(), body])?)
     }

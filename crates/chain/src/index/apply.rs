@@ -5,17 +5,14 @@ use alloy_primitives::{Address, B256, U256};
 use alloy_sol_types::{SolEventInterface, SolValue};
 use assay_protocol::PoolParams;
 
-use super::pool::{push, Claim, Lane, PoolView, Seat};
+use super::pool::{Claim, Lane, PoolView, Seat, push};
 use super::{AccountKind, Change, Index, Jury, OpenDispute};
 use crate::abi::{Checks, Disputes, DrandBeacon, JuryArbiter, Lanes, Ledger, Pools, Staking};
 use crate::{ChainError, Deployment};
 
 type Changes = Vec<Change>;
 
-fn low<T: TryFrom<U256>>(value: U256) -> T
-where
-    T: Default,
-{
+fn low<T: TryFrom<U256> + Default>(value: U256) -> T {
     // Only counts, positions and times that the contracts themselves bound come through here.
     T::try_from(value).unwrap_or_default()
 }
@@ -146,6 +143,9 @@ impl Index {
                 }
             }
             E::SeatSlashed(e) => {
+                if let Some(p) = self.pools.get_mut(&e.pool) {
+                    p.convicted_seats.insert(e.seat);
+                }
                 out.push(Change::SeatSlashed { seat: e.seat, dispute: e.dispute, amount: e.amount });
             }
             E::SeatFined(_) | E::SeatWithdrawn(_) => {}

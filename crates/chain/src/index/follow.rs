@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::B256;
-use tokio::sync::{broadcast, watch, RwLock, RwLockReadGuard};
+use tokio::sync::{RwLock, RwLockReadGuard, broadcast, watch};
 use tokio::task::JoinHandle;
 
 use super::{Change, Index};

@@ -6,7 +6,7 @@ mod pool;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use alloy_primitives::{Address, Bytes, B256, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 
 pub use follow::Follower;
 pub use pool::{AccountKind, Claim, Lane, PoolView, Seat, ServerView};
@@ -70,24 +70,104 @@ pub struct Jury {
 #[derive(Debug, Clone)]
 #[allow(missing_docs, reason = "named as the events are")]
 pub enum Change {
-    Block { number: u64, time: u64 },
-    Moved { pool: B256, from: (AccountKind, B256), to: (AccountKind, B256), amount: U256 },
-    DisputeOpened { id: U256, pool: B256, record: Box<Record> },
-    InputPublished { id: U256, bytes: usize },
-    BallotOpened { subject: B256, ballot: u8, round: u64 },
-    JuryDrawn { subject: B256, ballot: u8, seats: Vec<u64> },
-    Committed { subject: B256, ballot: u8, position: u64 },
-    Decided { subject: B256, ballot: u8, digest: B256, matching: u64 },
-    CaseVoid { subject: B256 },
-    SeatSlashed { seat: u64, dispute: U256, amount: U256 },
-    ServerConvicted { server: Address },
-    VestingForfeited { server: Address, amount: U256 },
-    DisputeEnded { id: U256, state: u8, server_wrong: bool, validator_wrong: bool, slashed: U256, burnt: U256 },
-    Redeemed { server: Address, user: Address, lane: u64, count: u64, units: u64, reward: U256, burnt: U256 },
-    Claimed { response: B256, validator: Address, pay: U256 },
-    ClaimPaid { response: B256, validator: Address },
-    JurorPaid { id: U256, seat: u64, amount: U256 },
-    JurorFined { id: U256, seat: u64, amount: U256 },
+    Block {
+        number: u64,
+        time: u64,
+    },
+    Moved {
+        pool: B256,
+        from: (AccountKind, B256),
+        to: (AccountKind, B256),
+        amount: U256,
+    },
+    DisputeOpened {
+        id: U256,
+        pool: B256,
+        record: Box<Record>,
+    },
+    InputPublished {
+        id: U256,
+        bytes: usize,
+    },
+    BallotOpened {
+        subject: B256,
+        ballot: u8,
+        round: u64,
+    },
+    JuryDrawn {
+        subject: B256,
+        ballot: u8,
+        seats: Vec<u64>,
+    },
+    Committed {
+        subject: B256,
+        ballot: u8,
+        position: u64,
+    },
+    Decided {
+        subject: B256,
+        ballot: u8,
+        digest: B256,
+        matching: u64,
+    },
+    CaseVoid {
+        subject: B256,
+    },
+    SeatSlashed {
+        seat: u64,
+        dispute: U256,
+        amount: U256,
+    },
+    ServerConvicted {
+        server: Address,
+    },
+    VestingForfeited {
+        server: Address,
+        amount: U256,
+    },
+    DisputeEnded {
+        id: U256,
+        state: u8,
+        server_wrong: bool,
+        validator_wrong: bool,
+        slashed: U256,
+        burnt: U256,
+    },
+    Redeemed {
+        server: Address,
+        user: Address,
+        lane: u64,
+        count: u64,
+        units: u64,
+        reward: U256,
+        burnt: U256,
+    },
+    Claimed {
+        response: B256,
+        validator: Address,
+        pay: U256,
+    },
+    ClaimPaid {
+        response: B256,
+        validator: Address,
+    },
+    JurorPaid {
+        id: U256,
+        seat: u64,
+        amount: U256,
+    },
+    JurorFined {
+        id: U256,
+        seat: u64,
+        amount: U256,
+    },
+}
+
+impl OpenDispute {
+    /// Whether an accused seat was convicted in another dispute, so that this one can only be closed.
+    pub fn is_moot(&self, pool: &PoolView) -> bool {
+        [self.record.serverSeat, self.record.validatorSeat].iter().any(|s| pool.convicted_seats.contains(s))
+    }
 }
 
 impl Index {

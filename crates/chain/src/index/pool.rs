@@ -1,9 +1,9 @@
 //! One pool's seats, keys, accounts and lanes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use alloy_primitives::{Address, B256, U256};
-use assay_protocol::{set_subject, Draw, PoolParams, Ticket};
+use assay_protocol::{Draw, PoolParams, Ticket, set_subject};
 
 /// Kinds of ledger accounts, in the contract's order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -107,6 +107,8 @@ pub struct PoolView {
     pub lanes: HashMap<(Address, Address, u64), Lane>,
     /// Unreleased rewards by (server, epoch): amount and when it is free.
     pub vesting: BTreeMap<(Address, u32), (U256, u64)>,
+    /// Seats that were convicted: disputes on them close unjudged.
+    pub convicted_seats: HashSet<u64>,
     /// Claims by response.
     pub claims: HashMap<B256, Claim>,
     /// Tokens that came in.
@@ -146,6 +148,7 @@ impl PoolView {
             exits: HashMap::new(),
             lanes: HashMap::new(),
             vesting: BTreeMap::new(),
+            convicted_seats: HashSet::new(),
             claims: HashMap::new(),
             deposited: U256::ZERO,
             withdrawn: U256::ZERO,
@@ -211,7 +214,13 @@ impl PoolView {
     }
 
     /// The seat that a ticket draws at `counter`, and its owner.
-    pub fn validator_of(&self, ticket: Ticket, randomness: B256, epoch: u32, counter: u8) -> Option<(u64, Address)> {
+    pub fn validator_of(
+        &self,
+        ticket: Ticket,
+        randomness: B256,
+        epoch: u32,
+        counter: u8,
+    ) -> Option<(u64, Address)> {
         let count = self.seat_count(epoch);
         let place = Draw::Validator.place(randomness, self.id, ticket.0, u64::from(counter), count)?;
         let seat = self.seat_at(epoch, place)?;

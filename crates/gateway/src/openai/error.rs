@@ -1,9 +1,9 @@
 //! Errors as OpenAI's clients expect them.
 
+use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::Json;
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 
 use crate::ask::AskError;
 

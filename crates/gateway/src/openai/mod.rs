@@ -11,22 +11,22 @@ use std::time::Duration;
 use assay_protocol::Finish;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
-use axum::http::{header, StatusCode};
+use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::sse::{Event as SseEvent, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use self::error::ApiError;
 use self::request::{Kind, Order};
 use self::text::TextStream;
-use crate::ask::{ask, Asked, Event};
+use crate::Inner;
+use crate::ask::{Asked, Event, ask};
 use crate::attempt::Delivered;
 use crate::status::{CheckStatus, RequestStatus};
-use crate::Inner;
 
 const MAX_BODY: usize = 1024 * 1024;
 /// Longest that a question about a status may wait for news.
@@ -41,7 +41,9 @@ pub(crate) fn router(node: Arc<Inner>) -> Router {
         .route("/v1/models", get(models))
         .route("/v1/models/{model}", get(model))
         .route("/assay/v1/requests/{id}", get(status))
-        .fallback(|| async { ApiError::new(StatusCode::NOT_FOUND, "invalid_request_error", "not_found", "no such path") })
+        .fallback(|| async {
+            ApiError::new(StatusCode::NOT_FOUND, "invalid_request_error", "not_found", "no such path")
+        })
         .layer(middleware::from_fn_with_state(node.clone(), authorize))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(node)
@@ -126,7 +128,11 @@ async fn answer(node: Arc<Inner>, kind: Kind, body: &[u8]) -> Result<Response, A
     let shape = Shape::new(&node, kind, &order);
     let text = TextStream::new(node.config.model.tokenizer(), order.stop_strings.clone());
     let asked = ask(&node, order.input);
-    if order.stream { stream(node, shape, text, asked).await } else { whole(&node, &shape, text, asked).await }
+    if order.stream {
+        stream(node, shape, text, asked).await
+    } else {
+        whole(&node, &shape, text, asked).await
+    }
 }
 
 /// The JSON that one answer takes, in either form.
@@ -194,7 +200,9 @@ impl Shape {
 
     fn whole(&self, text: &str, finish: &str, delivered: &Delivered) -> Value {
         let choice = match self.kind {
-            Kind::Completion => json!({ "index": 0, "text": text, "logprobs": null, "finish_reason": finish }),
+            Kind::Completion => {
+                json!({ "index": 0, "text": text, "logprobs": null, "finish_reason": finish })
+            }
             Kind::Chat => json!({
                 "index": 0, "message": { "role": "assistant", "content": text, "refusal": null },
                 "logprobs": null, "finish_reason": finish,
@@ -345,6 +353,7 @@ async fn stream(
             next = asked.events.recv().await;
         }
     });
-    let events = futures::stream::poll_fn(move |cx| receiver.poll_recv(cx).map(|e| e.map(Ok::<_, Infallible>)));
+    let events =
+        futures::stream::poll_fn(move |cx| receiver.poll_recv(cx).map(|e| e.map(Ok::<_, Infallible>)));
     Ok(Sse::new(events).into_response())
 }

@@ -50,12 +50,13 @@ pub(crate) fn parse(
 ) -> Result<Order, ApiError> {
     let text = std::str::from_utf8(body)
         .map_err(|_| ApiError::invalid("body", "invalid_utf8", "the body is not valid UTF-8"))?;
-    let body: Map<String, Value> = serde_json::from_str(text)
-        .map_err(|e| ApiError::invalid("body", "invalid_json", format!("the body is not a JSON object: {e}")))?;
+    let body: Map<String, Value> = serde_json::from_str(text).map_err(|e| {
+        ApiError::invalid("body", "invalid_json", format!("the body is not a JSON object: {e}"))
+    })?;
     for (field, value) in &body {
         let known = match field.as_str() {
-            "model" | "stream" | "stream_options" | "max_tokens" | "temperature" | "top_p" | "top_k" | "seed"
-            | "stop" => true,
+            "model" | "stream" | "stream_options" | "max_tokens" | "temperature" | "top_p" | "top_k"
+            | "seed" | "stop" => true,
             "messages" | "max_completion_tokens" => kind == Kind::Chat,
             "prompt" => kind == Kind::Completion,
             _ => false,
@@ -102,7 +103,8 @@ pub(crate) fn parse(
         .tokenizer()
         .encode_prompt(&prompt)
         .map_err(|e| ApiError::invalid(prompt_field, "invalid_prompt", e.to_string()))?;
-    let max_tokens = max_tokens(get("max_completion_tokens").or(get("max_tokens")), tokens.len(), model, params)?;
+    let max_tokens =
+        max_tokens(get("max_completion_tokens").or(get("max_tokens")), tokens.len(), model, params)?;
     let input = InferenceInput {
         nonce: rand::random(),
         max_tokens,
@@ -120,7 +122,12 @@ pub(crate) fn parse(
     }
     let include_usage =
         get("stream_options").and_then(|o| o.get("include_usage")).and_then(Value::as_bool).unwrap_or(false);
-    Ok(Order { input, stop_strings: stop_strings(get("stop"))?, stream: boolean(get("stream"))?, include_usage })
+    Ok(Order {
+        input,
+        stop_strings: stop_strings(get("stop"))?,
+        stream: boolean(get("stream"))?,
+        include_usage,
+    })
 }
 
 fn boolean(value: Option<&Value>) -> Result<bool, ApiError> {
@@ -188,13 +195,17 @@ fn max_tokens(
         None => Ok(most.min(DEFAULT_MAX_TOKENS)),
         Some(value) => match value.as_u64() {
             Some(n) if n >= 1 && n <= u64::from(most) => Ok(n as u32),
-            Some(0) => Err(ApiError::invalid("max_tokens", "invalid_value", "'max_tokens' must be at least 1")),
+            Some(0) => {
+                Err(ApiError::invalid("max_tokens", "invalid_value", "'max_tokens' must be at least 1"))
+            }
             Some(n) => Err(ApiError::invalid(
                 "max_tokens",
                 "max_tokens_too_large",
                 format!("'max_tokens' is {n}; after this prompt the pool and the model allow {most}"),
             )),
-            None => Err(ApiError::invalid("max_tokens", "invalid_type", "'max_tokens' must be a whole number")),
+            None => {
+                Err(ApiError::invalid("max_tokens", "invalid_type", "'max_tokens' must be a whole number"))
+            }
         },
     }
 }
@@ -233,7 +244,11 @@ fn sampling<'a>(get: &impl Fn(&str) -> Option<&'a Value>) -> Result<Sampling, Ap
 
 fn stop_strings(value: Option<&Value>) -> Result<Vec<String>, ApiError> {
     let bad = || {
-        ApiError::invalid("stop", "invalid_type", "'stop' must be a string, or up to four, none of them empty")
+        ApiError::invalid(
+            "stop",
+            "invalid_type",
+            "'stop' must be a string, or up to four, none of them empty",
+        )
     };
     let strings = match value {
         None => Vec::new(),
