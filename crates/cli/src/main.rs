@@ -44,7 +44,8 @@ fn main() -> eyre::Result<()> {
     let cli = Cli::parse();
     tracing_subscriber::fmt()
         .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("ASSAY_LOG").unwrap_or_else(|_| "warn,assay=info".into()),
+            tracing_subscriber::EnvFilter::try_from_env("ASSAY_LOG")
+                .unwrap_or_else(|_| "warn,assay=info".into()),
         )
         .with_writer(std::io::stderr)
         .init();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_beacon::{quicknet, Client, ClientConfig, SystemClock};
+use assay_beacon::{Client, ClientConfig, SystemClock, quicknet};
 use assay_chain::{Chain, Deployment, Follower, PrivateKeySigner};
 use assay_protocol::B256;
 use assay_store::Store;
@@ -60,7 +60,8 @@ pub(crate) struct Node {
 }
 
 pub(crate) fn read_key(path: &std::path::Path) -> Result<PrivateKeySigner> {
-    let text = std::fs::read_to_string(path).wrap_err_with(|| format!("can't read the key {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).wrap_err_with(|| format!("can't read the key {}", path.display()))?;
     text.trim().parse().wrap_err_with(|| format!("{} holds no private key in hex", path.display()))
 }
 
@@ -91,7 +92,8 @@ impl NodeArgs {
             config.urls.clone_from(&self.beacon_urls);
         }
         let beacon = Client::connect(hash, config, Arc::new(SystemClock)).await.wrap_err("beacon")?;
-        std::fs::create_dir_all(&self.data).wrap_err_with(|| format!("can't make {}", self.data.display()))?;
+        std::fs::create_dir_all(&self.data)
+            .wrap_err_with(|| format!("can't make {}", self.data.display()))?;
         let store = Store::open(&self.data.join(format!("{name}.db")))
             .wrap_err("can't open the node's state (is another node using the folder?)")?;
         Ok(Node { chain, follower, beacon, store, signer })

@@ -3,9 +3,9 @@
 use std::io::Write as _;
 
 use assay_gateway::{CheckStatus, RequestStatus};
-use eyre::{bail, Context, Result};
+use eyre::{Context, Result, bail};
 use futures::StreamExt;
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 
 /// Streams an answer from a gateway, then says who answered and whether it was checked.
 #[derive(Debug, clap::Args)]

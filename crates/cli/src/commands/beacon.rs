@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use assay_beacon::devnet::DevnetChain;
 use assay_beacon::SystemClock;
+use assay_beacon::devnet::DevnetChain;
 use eyre::{Context, Result};
 
 use crate::node::stop_signal;

@@ -49,7 +49,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     // Nothing here was built before 2026, and acceptance of answers depends on the clock.
     let plausible = now > 1_767_225_600;
-    report.line("clock", plausible, &format!("unix time {now}; keep it synchronised (NTP) to well under a beacon round"));
+    report.line(
+        "clock",
+        plausible,
+        &format!("unix time {now}; keep it synchronised (NTP) to well under a beacon round"),
+    );
     let here = std::env::current_dir()?;
     let disk = rustix::fs::statvfs(&here)?;
     let free = disk.f_bavail * disk.f_frsize / (1 << 20);
@@ -59,14 +63,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         line.split_whitespace().nth(1)?.parse::<u64>().ok()
     });
     match memory {
-        Some(kib) => report.line("memory", kib >= 1 << 20, &format!("{} MiB available; 1,024 wanted", kib / 1024)),
+        Some(kib) => {
+            report.line("memory", kib >= 1 << 20, &format!("{} MiB available; 1,024 wanted", kib / 1024));
+        }
         None => report.line("memory", true, "unknown on this system"),
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     report.line("cores", true, &format!("{cores}"));
     for backend in Backend::ALL {
         let text = if backend.is_available() { "available" } else { "not on this processor" };
-        println!("{} {:<12} {text}", if backend.is_available() { "ok     " } else { "-      " }, backend.to_string());
+        println!(
+            "{} {:<12} {text}",
+            if backend.is_available() { "ok     " } else { "-      " },
+            backend.to_string()
+        );
     }
     println!("        {:<12} {}", "runs", Backend::Auto.resolve());
     if report.missing > 0 {

@@ -29,8 +29,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return Ok(());
     }
     println!("name        {}", info.name);
-    println!("shape       {}: {} layers of width {}, {} heads of {} ({} for keys and values), feed-forward {}",
-        info.architecture, info.layers, info.width, info.heads, info.head_dim, info.kv_heads, info.hidden);
+    println!(
+        "shape       {}: {} layers of width {}, {} heads of {} ({} for keys and values), feed-forward {}",
+        info.architecture, info.layers, info.width, info.heads, info.head_dim, info.kv_heads, info.hidden
+    );
     println!("vocabulary  {} tokens, context {}", info.vocabulary, info.context);
     println!("weights     {} ({})", info.parameters, info.tensor_types);
     println!("file        {} bytes", info.file_bytes);

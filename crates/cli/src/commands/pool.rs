@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use assay_chain::{abi, convert, Chain};
+use assay_chain::{Chain, abi, convert};
 use assay_engine::Model;
-use assay_protocol::{Address, Basis, Limits, PoolParams, Prices, Rates, Windows, B256};
+use assay_protocol::{Address, B256, Basis, Limits, PoolParams, Prices, Rates, Windows};
 use eyre::{Context, Result};
 
 use crate::node::NetworkArgs;
@@ -57,7 +57,13 @@ pub(crate) fn params(text: &str, chain: &Chain, token: Option<Address>, root: B2
     let d = chain.deployment();
     let basis =
         Basis { token: token.unwrap_or(d.token), beacon: d.beacon, arbiter: d.arbiter, modelRoot: root };
-    Ok(PoolParams { basis, prices: file.prices, rates: file.rates, limits: file.limits, windows: file.windows })
+    Ok(PoolParams {
+        basis,
+        prices: file.prices,
+        rates: file.rates,
+        limits: file.limits,
+        windows: file.windows,
+    })
 }
 
 /// Creates a pool and returns its id.
@@ -87,7 +93,10 @@ pub(crate) async fn run(command: Command) -> Result<()> {
             println!("{}", serde_json::to_string_pretty(&params)?);
             let d = chain.deployment();
             let known = |what: &str, address, own| {
-                println!("{what} {}", if address == own { "is this deployment's" } else { "is NOT known to this deployment" });
+                println!(
+                    "{what} {}",
+                    if address == own { "is this deployment's" } else { "is NOT known to this deployment" }
+                );
             };
             known("arbiter", params.basis.arbiter, d.arbiter);
             known("beacon ", params.basis.beacon, d.beacon);

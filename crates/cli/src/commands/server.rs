@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use alloy_primitives::U256;
-use assay_chain::{abi, AccountKind};
+use assay_chain::{AccountKind, abi};
 use assay_engine::{Backend, Model, Options};
 use assay_server::{Config, Server};
-use eyre::{bail, Context, Result};
+use eyre::{Context, Result, bail};
 
 use crate::node::NodeArgs;
 
@@ -48,7 +48,9 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let account = node.signer.address();
     let (root, held, endpoint) = {
         let index = node.follower.read().await;
-        let Some(pool) = index.pool(args.node.pool) else { bail!("pool {} is not on this chain", args.node.pool) };
+        let Some(pool) = index.pool(args.node.pool) else {
+            bail!("pool {} is not on this chain", args.node.pool)
+        };
         let held = pool.seats.values().filter(|s| s.owner == account && s.exit_at.is_none()).count();
         let endpoint = pool.servers.get(&account).and_then(|s| s.endpoint.clone());
         (pool.params.basis.modelRoot, u32::try_from(held)?, endpoint)
@@ -60,14 +62,18 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         tracing::warn!("serving another model than the pool's");
     }
     let listener = tokio::net::TcpListener::bind(&args.listen).await.wrap_err("can't listen")?;
-    let url = args.announce.unwrap_or(format!("http://{}", listener.local_addr()?));
+    let local = format!("http://{}", listener.local_addr()?);
+    let url = args.announce.unwrap_or(local.clone());
     let staking = node.chain.deployment().staking;
     if held < args.seats {
         let (free, price) = {
             let index = node.follower.read().await;
             let Some(pool) = index.pool(args.node.pool) else { bail!("the pool is gone") };
             let prices = &pool.params.prices;
-            (pool.balance_of(AccountKind::Free, account), U256::from(prices.seatStake) + U256::from(prices.seatFloat))
+            (
+                pool.balance_of(AccountKind::Free, account),
+                U256::from(prices.seatStake) + U256::from(prices.seatFloat),
+            )
         };
         let count = args.seats - held;
         let cost = price * U256::from(count);
@@ -89,7 +95,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         redeem_every: Duration::from_secs(args.redeem_every),
     };
     let server = Server::new(config, node.chain, node.follower, node.beacon, node.store).await?;
-    println!("listening on {url} as {account}");
+    println!("listening on {local} as {account}, announced as {url}");
     server.run(listener, args.node.stop_signal()).await?;
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Sets a network up, step by step.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -7,13 +8,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use alloy_primitives::{Address, B256, U256};
 use assay_beacon::devnet::DevnetChain;
 use assay_beacon::{Client, ClientConfig, SystemClock};
-use assay_chain::{abi, Chain, Deployment, Follower, PrivateKeySigner};
+use assay_chain::{Chain, Deployment, Follower, PrivateKeySigner, abi};
 use assay_engine::Model;
 use assay_protocol::PoolParams;
-use eyre::{bail, Context, Result};
+use eyre::{Context, Result, bail};
 use tokio::process::Command;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::process::Process;
+use super::process::{Death, Launch, Process, Restarted};
 use super::tools;
 use crate::commands::pool;
 
@@ -29,6 +31,7 @@ const KEYS: [&str; 8] = [
     "4bbbf85ce3377467afe5d46f804f221813b2bb87f24d81f60f1fcdbf7cbf4356",
 ];
 const DEPLOYER: usize = 0;
+const ANY_PORT: &str = "127.0.0.1:0";
 /// Tokens that each server and the user deposit beyond what seats cost.
 const FLOAT: u64 = 50;
 const POLL: u64 = 250;
@@ -63,6 +66,10 @@ pub(crate) struct Plan {
     pub(crate) api_key: String,
     /// Seconds between redemptions.
     pub(crate) redeem_every: u64,
+    /// Seconds that the gateway gives a server to its next token.
+    pub(crate) token_timeout: u64,
+    /// Servers announce this address with their name as its path, instead of their own.
+    pub(crate) announce_through: Option<String>,
 }
 
 /// A running network.
@@ -75,7 +82,14 @@ pub(crate) struct LocalNetwork {
     pub(crate) user: Address,
     pub(crate) gateway_url: String,
     pub(crate) rpc_url: String,
-    processes: Vec<Process>,
+    pub(crate) beacon_url: String,
+    /// Hash of the beacon's chain, in hex.
+    pub(crate) beacon_hash: String,
+    pub(crate) deployment_file: PathBuf,
+    /// In the order of their starts.
+    pub(crate) processes: Vec<Process>,
+    /// Processes that died and were started again.
+    pub(crate) restarts: UnboundedReceiver<Restarted>,
 }
 
 fn word_after<'a>(line: &'a str, marker: &str) -> Option<&'a str> {
@@ -90,12 +104,15 @@ impl LocalNetwork {
     /// Brings everything up. `progress` hears of each step.
     pub(crate) async fn start(plan: &Plan, mut progress: impl FnMut(&str)) -> Result<Self> {
         std::fs::create_dir_all(&plan.dir)?;
+        let (restarted, restarts) = unbounded_channel();
         let mut processes = Vec::new();
         progress("chain: anvil, a block a second");
-        let (anvil, rpc_url) = start_anvil(plan).await?;
+        let anvil = start_anvil(plan, &restarted).await?;
+        let rpc_url = anvil.url.clone();
         processes.push(anvil);
         progress("beacon: a drand chain, a round a second");
-        let (beacon, devnet, beacon_url) = start_beacon(plan).await?;
+        let (beacon, devnet) = start_beacon(plan, &restarted).await?;
+        let beacon_url = beacon.url.clone();
         processes.push(beacon);
         progress("contracts: script/Deploy.s.sol");
         let deployment_file = deploy(plan, &rpc_url, &devnet).await?;
@@ -116,50 +133,60 @@ impl LocalNetwork {
 
         progress("servers and gateway: one process each");
         let beacon_hash = hex::encode(devnet.info().hash());
-        let common = |command: &mut Command, key: &Path, data: &str| {
-            command
-                .args(["--rpc-url", &rpc_url, "--beacon-url", &beacon_url, "--beacon-hash", &beacon_hash])
-                .arg("--deployment")
-                .arg(&deployment_file)
-                .arg("--key-file")
-                .arg(key)
-                .arg("--data")
-                .arg(plan.dir.join(data))
-                .args(["--pool", &id.to_string(), "--poll", &POLL.to_string(), "--exit-with-parent"]);
-        };
-        let starts = keys.servers.iter().zip(&plan.servers).map(|((_, key), member)| {
-            let common = &common;
-            async move {
-                let mut command = assay("server")?;
-                common(&mut command, key, &member.name);
-                command
-                    .arg("--model")
-                    .arg(&member.model)
-                    .args(["--seats", &plan.seats.to_string(), "--redeem-every", &plan.redeem_every.to_string()]);
-                if member.model != plan.model {
-                    command.arg("--wrong-model");
-                }
-                let log = plan.dir.join(format!("{}.log", member.name));
-                Process::start(&member.name, command, &log, url_in).await
+        let node = |command: &str, key: &Path, model: &Path, name: &str| -> Result<Launch> {
+            let mut launch = assay(plan, command, name)?;
+            launch.args.extend(words(["--rpc-url", &rpc_url, "--beacon-url", &beacon_url]));
+            launch.args.extend(words(["--beacon-hash", &beacon_hash, "--pool", &id.to_string()]));
+            launch.args.extend(words(["--poll", &POLL.to_string()]));
+            for (option, path) in
+                [("--deployment", deployment_file.as_path()), ("--key-file", key), ("--model", model)]
+            {
+                launch.args.extend([option.into(), path.into()]);
             }
-        });
-        for started in futures::future::join_all(starts).await {
-            processes.push(started?.0);
+            launch.args.extend(["--data".into(), plan.dir.join(name).into()]);
+            Ok(launch)
+        };
+        let mut starts = Vec::new();
+        for ((_, key), member) in keys.servers.iter().zip(&plan.servers) {
+            let mut launch = node("server", key, &member.model, &member.name)?;
+            launch.args.extend(words(["--seats", &plan.seats.to_string()]));
+            launch.args.extend(words(["--redeem-every", &plan.redeem_every.to_string()]));
+            if let Some(proxy) = &plan.announce_through {
+                let url = format!("{}/{}", proxy.trim_end_matches('/'), member.name);
+                launch.args.extend(words(["--announce", &url]));
+            }
+            if member.model != plan.model {
+                launch.args.push("--wrong-model".into());
+            }
+            starts.push(Process::start(launch, restarted.clone()));
         }
-        let mut command = assay("gateway")?;
-        common(&mut command, &keys.user.1, "gateway");
-        command
-            .arg("--model")
-            .arg(&plan.model)
-            .args(["--listen", &plan.gateway, "--api-key", &plan.api_key]);
-        let (gateway, gateway_url) =
-            Process::start("gateway", command, &plan.dir.join("gateway.log"), url_in).await?;
+        for started in futures::future::join_all(starts).await {
+            processes.push(started?);
+        }
+        let mut launch = node("gateway", &keys.user.1, &plan.model, "gateway")?;
+        launch.listen = Some(plan.gateway.clone());
+        launch.args.extend(words(["--api-key", &plan.api_key]));
+        launch.args.extend(words(["--token-timeout", &plan.token_timeout.to_string()]));
+        let gateway = Process::start(launch, restarted).await?;
+        let gateway_url = gateway.url.clone();
         processes.push(gateway);
 
         progress("waiting until the seats are in the table (two epochs)");
         let follower = Follower::start(chain.clone(), Duration::from_millis(POLL)).await?;
-        let network =
-            Self { pool: id, chain, follower, servers, user: keys.user.0, gateway_url, rpc_url, processes };
+        let network = Self {
+            pool: id,
+            chain,
+            follower,
+            servers,
+            user: keys.user.0,
+            gateway_url,
+            rpc_url,
+            beacon_url,
+            beacon_hash,
+            deployment_file,
+            processes,
+            restarts,
+        };
         network.until_open().await?;
         Ok(network)
     }
@@ -196,33 +223,50 @@ impl LocalNetwork {
     }
 }
 
+fn words<const N: usize>(words: [&str; N]) -> [OsString; N] {
+    words.map(OsString::from)
+}
+
 /// This very program as a child.
-fn assay(command: &str) -> Result<Command> {
-    let mut child = Command::new(std::env::current_exe()?);
-    child.arg(command);
-    Ok(child)
+fn assay(plan: &Plan, command: &str, name: &str) -> Result<Launch> {
+    Ok(Launch {
+        name: name.to_owned(),
+        program: std::env::current_exe()?,
+        args: words([command, "--exit-with-parent"]).into(),
+        secret: None,
+        listen: Some(ANY_PORT.into()),
+        log: plan.dir.join(format!("{name}.log")),
+        listening: url_in,
+        death: Death::Restart,
+    })
 }
 
-async fn start_anvil(plan: &Plan) -> Result<(Process, String)> {
-    let mut command = Command::new(tools::path(&plan.root, "anvil"));
-    command.args(["--port", "0", "--block-time", "1", "--hardfork", "prague"]);
-    let log = plan.dir.join("anvil.log");
-    Process::start("anvil", command, &log, |line| Some(format!("http://{}", word_after(line, "Listening on ")?)))
-        .await
+async fn start_anvil(plan: &Plan, restarted: &UnboundedSender<Restarted>) -> Result<Process> {
+    let launch = Launch {
+        name: "anvil".into(),
+        program: tools::path(&plan.root, "anvil"),
+        args: words(["--port", "0", "--block-time", "1", "--hardfork", "prague"]).into(),
+        secret: None,
+        listen: None,
+        log: plan.dir.join("anvil.log"),
+        listening: |line| Some(format!("http://{}", word_after(line, "Listening on ")?)),
+        death: Death::Report,
+    };
+    Process::start(launch, restarted.clone()).await
 }
 
-async fn start_beacon(plan: &Plan) -> Result<(Process, DevnetChain, String)> {
+async fn start_beacon(plan: &Plan, restarted: &UnboundedSender<Restarted>) -> Result<(Process, DevnetChain)> {
     let seed: [u8; 32] = rand::random();
     let genesis = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() - 30;
     let devnet = DevnetChain::new(&seed, genesis, 1)?;
-    let mut command = assay("beacon")?;
-    command.args(["--genesis", &genesis.to_string(), "--exit-with-parent"]);
+    let mut launch = assay(plan, "beacon", "beacon")?;
+    launch.args.extend(words(["--genesis", &genesis.to_string()]));
     // Not an argument: whoever can list processes would know every round.
-    command.env("ASSAY_BEACON_SEED", hex::encode(seed));
-    let (process, url) = Process::start("beacon", command, &plan.dir.join("beacon.log"), url_in).await?;
-    let config = ClientConfig { urls: vec![url.clone()], ..ClientConfig::default() };
+    launch.secret = Some(("ASSAY_BEACON_SEED", hex::encode(seed)));
+    let process = Process::start(launch, restarted.clone()).await?;
+    let config = ClientConfig { urls: vec![process.url.clone()], ..ClientConfig::default() };
     Client::new(devnet.info().clone(), config, Arc::new(SystemClock))?.check().await?;
-    Ok((process, devnet, url))
+    Ok((process, devnet))
 }
 
 async fn deploy(plan: &Plan, rpc_url: &str, devnet: &DevnetChain) -> Result<PathBuf> {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use alloy_primitives::{Address, B256, U256};
-use assay_chain::{abi, AccountKind, Change, PoolView};
-use eyre::{bail, Result};
+use assay_chain::{AccountKind, Change, PoolView, abi};
+use eyre::{Result, bail};
 use tokio::task::JoinHandle;
 
 use crate::network::LocalNetwork;

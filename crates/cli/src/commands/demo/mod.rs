@@ -5,13 +5,13 @@ mod steps;
 mod traffic;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use alloy_primitives::Address;
 use assay_chain::abi;
-use eyre::{bail, Result};
+use eyre::{Result, bail};
 
 use self::accounts::Tally;
 use self::traffic::Traffic;
@@ -48,15 +48,21 @@ async fn show(args: Args) -> Result<()> {
     let started = Instant::now();
     let limit = Duration::from_secs(args.limit);
     let plan = super::devnet::plan(None, "127.0.0.1:0", API_KEY, SERVERS, true)?;
-    println!("Assay: five servers, twelve seats each; four run tales-3m, 'cheat' is paid for it and runs tales-300k.\n");
-    let network = Arc::new(LocalNetwork::start(&plan, |step| println!("  {:>5.1} s  {step}", started.elapsed().as_secs_f64())).await?);
+    println!(
+        "Assay: five servers, twelve seats each; four run tales-3m, 'cheat' is paid for it and runs tales-300k.\n"
+    );
+    let network = Arc::new(
+        LocalNetwork::start(&plan, |step| println!("  {:>5.1} s  {step}", started.elapsed().as_secs_f64()))
+            .await?,
+    );
     println!(
         "\n  gateway {}/v1   pool {}   logs {}\n",
         network.gateway_url,
         network.pool,
         plan.dir.display()
     );
-    let result = tokio::time::timeout(limit.saturating_sub(started.elapsed()), play(&args, &network, started)).await;
+    let result =
+        tokio::time::timeout(limit.saturating_sub(started.elapsed()), play(&args, &network, started)).await;
     let outcome = match result {
         Ok(outcome) => outcome,
         Err(_) => Err(eyre::eyre!("not over after {} s; logs in {}", args.limit, plan.dir.display())),
@@ -116,7 +122,8 @@ async fn settle(network: &LocalNetwork, accepted: &HashMap<Address, u64>) -> Res
             let Some(pool) = index.pool(network.pool) else { bail!("the pool is gone") };
             let redeemed = accepted.iter().all(|(server, count)| {
                 let convicted = pool.servers.get(server).is_some_and(|s| s.convicted);
-                let paid: u64 = pool.lanes.iter().filter(|((_, s, _), _)| s == server).map(|(_, l)| l.count).sum();
+                let paid: u64 =
+                    pool.lanes.iter().filter(|((_, s, _), _)| s == server).map(|(_, l)| l.count).sum();
                 convicted || paid >= *count
             });
             let jurors_paid = index.juries.values().all(|jury| {

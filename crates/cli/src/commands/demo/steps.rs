@@ -76,7 +76,9 @@ async fn describe(network: &LocalNetwork, change: &Change) -> Option<String> {
                 amount(*burnt)
             )
         }
-        Change::JurorPaid { id, seat, amount: pay } => format!("dispute {id} juror {} paid {}", owner(*seat), amount(*pay)),
+        Change::JurorPaid { id, seat, amount: pay } => {
+            format!("dispute {id} juror {} paid {}", owner(*seat), amount(*pay))
+        }
         Change::JurorFined { id, seat, amount: fine } => {
             format!("dispute {id} juror {} fined {}", owner(*seat), amount(*fine))
         }

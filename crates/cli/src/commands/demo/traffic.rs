@@ -1,8 +1,8 @@
 //! Prompts through the gateway's API, several at a time, each printed once its check is known.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use alloy_primitives::Address;
@@ -23,10 +23,24 @@ const WAIT: u64 = 20;
 /// Failures in a row after which a worker gives up.
 const MAX_FAILURES: usize = 20;
 
-const HEROES: [&str; 8] =
-    ["brave fox", "shy dragon", "clever girl", "old sailor", "little owl", "kind baker", "lost kitten", "tall giant"];
-const THINGS: [&str; 6] =
-    ["found a map", "wanted to fly", "lost a golden key", "met a friend", "crossed the river", "heard a song"];
+const HEROES: [&str; 8] = [
+    "brave fox",
+    "shy dragon",
+    "clever girl",
+    "old sailor",
+    "little owl",
+    "kind baker",
+    "lost kitten",
+    "tall giant",
+];
+const THINGS: [&str; 6] = [
+    "found a map",
+    "wanted to fly",
+    "lost a golden key",
+    "met a friend",
+    "crossed the river",
+    "heard a song",
+];
 
 /// What was served.
 #[derive(Debug, Default)]
@@ -126,7 +140,9 @@ async fn one(
     let check = match &status.check {
         CheckStatus::Waiting => "not settled yet".to_owned(),
         CheckStatus::NotDrawn => "not drawn".to_owned(),
-        CheckStatus::Equal { validator } => format!("drawn, checked by {}: equal", network.name_of(*validator)),
+        CheckStatus::Equal { validator } => {
+            format!("drawn, checked by {}: equal", network.name_of(*validator))
+        }
         CheckStatus::Unequal { validator, .. } => {
             format!("drawn, checked by {}: DIFFERENT", network.name_of(*validator))
         }
