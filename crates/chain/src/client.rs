@@ -88,7 +88,7 @@ impl Chain {
         let url = url.parse().map_err(|e| ChainError::Malformed(format!("chain URL {url}: {e}")))?;
         let client = ClientBuilder::default().http(url).with_poll_interval(Duration::from_millis(250));
         let account = signer.as_ref().map(PrivateKeySigner::address);
-        let builder = ProviderBuilder::new().with_cached_nonce_management();
+        let builder = ProviderBuilder::new().with_simple_nonce_management();
         let provider = match signer {
             Some(signer) => builder.wallet(EthereumWallet::from(signer)).connect_client(client).erased(),
             None => builder.connect_client(client).erased(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use alloy_primitives::Bytes;
+use alloy_primitives::{Address, Bytes};
 use assay_protocol::InferenceInput;
 use assay_protocol::wire::ErrorCode;
 use tokio::sync::mpsc;
@@ -34,7 +34,7 @@ pub(crate) enum AskError {
     Exhausted(String),
     /// A server streamed text and then failed to stand by it.
     #[error("server {server} did not deliver a valid response: {reason}")]
-    Broken { server: alloy_primitives::Address, reason: String },
+    Broken { server: Address, reason: String },
     /// The account can't pay.
     #[error("not enough funds or credit: {0}")]
     NoFunds(String),
@@ -85,9 +85,11 @@ async fn serve(
     sender: &mpsc::Sender<Event>,
 ) -> Result<Delivered, AskError> {
     let encoded = Bytes::from(input.encode().map_err(|e| AskError::Refused(e.to_string()))?);
-    let candidates = candidates(node).await?;
     let mut reasons = Vec::new();
-    for candidate in &candidates {
+    let mut tried = Vec::new();
+    // The set is looked up for each attempt: a slow one may have outlived its epoch.
+    while let Some(candidate) = &next_candidate(node, &tried).await? {
+        tried.push(candidate.server);
         let (mut streamed, mut lagging) = (false, false);
         let mut on_tokens = |tokens: &[u32]| {
             streamed = true;
@@ -124,13 +126,14 @@ async fn serve(
     Err(AskError::Exhausted(if text.is_empty() { "the set is empty".into() } else { text }))
 }
 
-/// This epoch's set, the least busy server first.
-async fn candidates(node: &Inner) -> Result<Vec<Candidate>, AskError> {
+/// The least busy server of this epoch's set that was not tried yet.
+async fn next_candidate(node: &Inner, tried: &[Address]) -> Result<Option<Candidate>, AskError> {
     let unavailable = |e: NodeError| AskError::Unavailable(e.to_string());
     if node.follower.is_behind() {
         return Err(AskError::Unavailable("the chain can't be reached".into()));
     }
-    let epoch = node.epoch_of_round(node.current_round().max(1)).map_err(unavailable)?;
+    let round = node.current_round().max(1);
+    let epoch = node.epoch_of_round(round).map_err(unavailable)?;
     let first = node.first_round_of(epoch).map_err(unavailable)?;
     let randomness = node.randomness(first).await.map_err(unavailable)?;
     let index = node.follower.read().await;
@@ -147,11 +150,10 @@ async fn candidates(node: &Inner) -> Result<Vec<Candidate>, AskError> {
     for (slot, seat) in (0u32..).zip(pool.set_of(node.account, epoch, randomness)) {
         let Some(server) = pool.owner_of(seat) else { continue };
         let Some(url) = pool.servers.get(&server).and_then(|s| s.endpoint.clone()) else { continue };
-        if pool.is_active(seat) && candidates.iter().all(|c| c.server != server) {
-            candidates.push(Candidate { slot, seat, server, url });
+        if pool.is_active(seat) && !tried.contains(&server) {
+            candidates.push(Candidate { round, slot, seat, server, url });
         }
     }
     // Ties in random order, so that a server that is first in the set is not asked first every time.
-    candidates.sort_by_cached_key(|c| (node.lanes.load(c.server), rand::random::<u32>()));
-    Ok(candidates)
+    Ok(candidates.into_iter().min_by_key(|c| (node.lanes.load(c.server), rand::random::<u32>())))
 }

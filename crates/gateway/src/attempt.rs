@@ -19,6 +19,8 @@ use crate::{Inner, NodeError};
 /// A seat of the user's set, and where its owner answers.
 #[derive(Debug, Clone)]
 pub(crate) struct Candidate {
+    /// In whose epoch the seat is in the set.
+    pub(crate) round: u64,
     pub(crate) slot: u32,
     pub(crate) seat: u64,
     pub(crate) server: Address,
@@ -122,7 +124,7 @@ fn order(
     let ticket_nonce = B256::from(rand::random::<[u8; 32]>());
     let prompt = u32::try_from(input.tokens.len()).unwrap_or(u32::MAX);
     let most = node.params.units(prompt, input.max_tokens);
-    let round = node.current_round();
+    let round = candidate.round;
     let window = u64::from(node.params.windows.request);
     let request = InferenceRequest {
         pool: node.config.pool,

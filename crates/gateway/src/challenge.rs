@@ -115,7 +115,7 @@ async fn check(node: &Inner, exchange: &Exchange, answer: &ResponseBody) -> Resu
     }
     let epoch = node.epoch_of_round(ticket_round)?;
     for counter in 0..=node.params.limits.redraws {
-        let (seat, validator, url, key) = {
+        let (seat, validator, url) = {
             let index = node.follower.read().await;
             let pool = index.pool(node.config.pool).ok_or(NodeError::NoPool(node.config.pool))?;
             let Some((seat, validator)) = pool.validator_of(ticket, randomness, epoch, counter) else {
@@ -127,7 +127,7 @@ async fn check(node: &Inner, exchange: &Exchange, answer: &ResponseBody) -> Resu
             else {
                 continue;
             };
-            (seat, validator, url, pool.key_at(validator, node.params.epoch_of(Inner::now().as_secs())))
+            (seat, validator, url)
         };
         let challenge = Challenge {
             request: hash_of(&exchange.request),
@@ -154,7 +154,7 @@ async fn check(node: &Inner, exchange: &Exchange, answer: &ResponseBody) -> Resu
                 continue;
             }
         };
-        if let Err(why) = acceptable(node, &challenge, validator, key, &reply) {
+        if let Err(why) = acceptable(node, &challenge, validator, &reply).await {
             tracing::warn!(%validator, why, "the validator's answer is not acceptable; drawing the next");
             continue;
         }
@@ -169,20 +169,24 @@ async fn check(node: &Inner, exchange: &Exchange, answer: &ResponseBody) -> Resu
     Ok(Checking::Unanswered)
 }
 
-fn acceptable(
+async fn acceptable(
     node: &Inner,
     challenge: &Challenge,
     validator: Address,
-    key: Address,
     reply: &CheckReply,
 ) -> Result<(), &'static str> {
     let answer = &reply.answer;
     if answer.response != challenge.response || answer.seat != challenge.seat {
         return Err("it answers another challenge");
     }
-    if answer.round < challenge.round || answer.round > node.current_round() + 1 {
+    if answer.round < challenge.round || answer.round > node.current_round() {
         return Err("its round is not current");
     }
+    let epoch = node.epoch_of_round(answer.round).map_err(|_| "its round does not exist")?;
+    let key = {
+        let index = node.follower.read().await;
+        index.pool(node.config.pool).map_or(validator, |pool| pool.key_at(validator, epoch))
+    };
     if verify_signature(answer, &node.domain, key, &reply.signature).is_err() {
         return Err("its signature is wrong");
     }
