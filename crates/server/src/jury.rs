@@ -20,12 +20,14 @@ pub(crate) async fn tend(node: &Arc<Inner>) {
         let Some(pool) = index.pool(node.config.pool) else { return };
         (Case::pending(&index, pool), index.time.max(Inner::now()))
     };
-    for case in cases {
-        if let Err(error) = tend_one(node, &case, time).await {
+    // All at once: each has windows of its own.
+    futures::future::join_all(cases.iter().map(async |case| {
+        if let Err(error) = tend_one(node, case, time).await {
             // Somebody else was first, or the next round of duties tries again.
             tracing::debug!(dispute = %case.id(), %error, "nothing done in dispute");
         }
-    }
+    }))
+    .await;
 }
 
 async fn tend_one(node: &Arc<Inner>, case: &Case, time: u64) -> Result<(), ChainError> {

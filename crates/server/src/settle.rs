@@ -26,27 +26,38 @@ enum DutyError {
     Store(#[from] StoreError),
 }
 
-/// Runs after every block until `stop`.
+/// Does every duty after each block until `stop`. They run side by side: a juror's window does not wait for a redemption.
 pub(crate) async fn duties(node: Arc<Inner>, stop: CancellationToken) {
+    let redeem_every = node.config.redeem_every;
+    let jury = each_block(&node, Duration::ZERO, async |node| jury::tend(node).await);
+    let pay = each_block(&node, Duration::ZERO, async |node| {
+        log("claims", claim(node).await);
+        log("claims due", settle_claims(node).await);
+        log("jurors' pay", settle_jurors(node).await);
+    });
+    let redemption = each_block(&node, redeem_every, async |node| {
+        log("redemption", redeem(node).await);
+        log("release", release(node).await);
+    });
+    tokio::select! {
+        () = stop.cancelled() => {}
+        _ = futures::future::join3(jury, pay, redemption) => {}
+    }
+}
+
+/// Runs `duty` after every block, and every second while no block comes, since windows end by the clock; at most once in
+/// `pause`.
+async fn each_block(node: &Arc<Inner>, pause: Duration, duty: impl AsyncFn(&Arc<Inner>)) {
     let mut blocks = node.follower.blocks();
-    let mut ticks = tokio::time::interval(Duration::from_secs(1));
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut redeemed = Instant::now();
+    let mut last: Option<Instant> = None;
     loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            changed = blocks.changed() => if changed.is_err() { return },
-            // Windows end by the clock, also while no block comes.
-            _ = ticks.tick() => {}
+        if last.is_none_or(|last| last.elapsed() >= pause) {
+            last = Some(Instant::now());
+            duty(node).await;
         }
-        jury::tend(&node).await;
-        log("claims", claim(&node).await);
-        log("claims due", settle_claims(&node).await);
-        log("jurors' pay", settle_jurors(&node).await);
-        if redeemed.elapsed() >= node.config.redeem_every {
-            log("redemption", redeem(&node).await);
-            log("release", release(&node).await);
-            redeemed = Instant::now();
+        if let Ok(Err(_)) = tokio::time::timeout(Duration::from_secs(1), blocks.changed()).await {
+            // The follower is gone, and the process with it.
+            return;
         }
     }
 }
@@ -130,23 +141,31 @@ async fn release(node: &Arc<Inner>) -> Result<(), DutyError> {
 
 /// Claims the pay of checks that found equal digests.
 async fn claim(node: &Arc<Inner>) -> Result<(), DutyError> {
-    for mut check in node.store.list::<Check>("equal")? {
-        if !node.follower.read().await.rounds.contains(&check.ticket_round) {
-            submit_rounds(&node.chain, node.params.basis.beacon, &node.beacon, &[check.ticket_round]).await?;
-        }
-        let call = abi::Checks::claimCall { e: convert(&check.evidence) };
-        check.progress = match node.chain.send(node.chain.deployment().checks, call).await {
-            Ok(_) => CheckProgress::Claimed,
-            Err(error) if error.is_revert("ClaimExists") => CheckProgress::Claimed,
-            Err(error @ ChainError::Reverted { .. }) => {
-                tracing::warn!(%error, response = %check.response, "a claim was refused for good");
-                CheckProgress::Over
-            }
-            Err(error) => return Err(error.into()),
-        };
-        node.store.put(&check)?;
+    let due = node.store.list::<Check>("equal")?;
+    let missing: BTreeSet<u64> = {
+        let index = node.follower.read().await;
+        due.iter().map(|c| c.ticket_round).filter(|r| !index.rounds.contains(r)).collect()
+    };
+    let missing: Vec<u64> = missing.into_iter().collect();
+    submit_rounds(&node.chain, node.params.basis.beacon, &node.beacon, &missing).await?;
+    for claimed in futures::future::join_all(due.into_iter().take(BATCH).map(|c| claim_one(node, c))).await {
+        claimed?;
     }
     Ok(())
+}
+
+async fn claim_one(node: &Arc<Inner>, mut check: Check) -> Result<(), DutyError> {
+    let call = abi::Checks::claimCall { e: convert(&check.evidence) };
+    check.progress = match node.chain.send(node.chain.deployment().checks, call).await {
+        Ok(_) => CheckProgress::Claimed,
+        Err(error) if error.is_revert("ClaimExists") => CheckProgress::Claimed,
+        Err(error @ ChainError::Reverted { .. }) => {
+            tracing::warn!(%error, response = %check.response, "a claim was refused for good");
+            CheckProgress::Over
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(node.store.put(&check)?)
 }
 
 /// Collects claims that can't be disputed any more.

@@ -62,19 +62,28 @@ async fn describe(network: &LocalNetwork, change: &Change) -> Option<String> {
         Change::VestingForfeited { server, amount: burnt } => {
             format!("{} forfeits {} vesting", network.name_of(*server), amount(*burnt))
         }
-        Change::DisputeEnded { id, server_wrong, validator_wrong, slashed, burnt, .. } => {
+        Change::DisputeEnded { id, state, server_wrong, validator_wrong, slashed, burnt } => {
             let record = &index.disputes.get(id)?.record;
             let guilty = match (server_wrong, validator_wrong) {
-                (true, true) => "both wrong".to_owned(),
-                (true, false) => format!("{} convicted", network.name_of(record.server)),
-                (false, true) => format!("{} convicted", network.name_of(record.validator)),
-                (false, false) => "nobody convicted".to_owned(),
+                (true, true) => "both".to_owned(),
+                (true, false) => network.name_of(record.server),
+                _ => network.name_of(record.validator),
             };
-            format!(
-                "dispute {id} verdict: {guilty}; {} slashed, {} burnt, the rest compensates user, validator and jury",
-                amount(*slashed),
-                amount(*burnt)
-            )
+            // Numbers of IDisputes.State.
+            match state {
+                3 => format!(
+                    "dispute {id} verdict: {guilty} convicted; of {} slashed {} are burnt, the rest compensates user, \
+                     finder and jury",
+                    amount(*slashed),
+                    amount(*burnt)
+                ),
+                4 => format!("dispute {id} verdict: both were right; the opener pays the jury"),
+                5 => format!("dispute {id} void: two juries without a verdict"),
+                6 => format!("dispute {id} dismissed: the input was not published"),
+                _ => format!(
+                    "dispute {id} closed: the accused seat was convicted in another; the bond goes back"
+                ),
+            }
         }
         Change::JurorPaid { id, seat, amount: pay } => {
             format!("dispute {id} juror {} paid {}", owner(*seat), amount(*pay))
