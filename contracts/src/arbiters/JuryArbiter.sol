@@ -66,7 +66,9 @@ contract JuryArbiter is IJuryArbiter {
         uint8 ballot = c.ballot;
         Ballot storage b = _ballots[key][ballot];
         require(b.size == 0, AlreadyDrawn(ballot));
-        require(block.timestamp <= b.commitEnd, CommitClosed(b.commitEnd));
+        // Who is drawn is fined for silence, so nobody may hold the draw back until there is no time left to vote.
+        uint256 until = b.commitEnd - p.windows.commit / 2;
+        require(block.timestamp <= until, CommitClosed(until));
         uint32[] memory places = _drawPlaces(p, c.pool, b.round, Hashes.ballotSubject(subject, ballot), ballot);
         b.size = uint8(places.length);
         uint64[] memory seats = new uint64[](places.length);

@@ -50,7 +50,8 @@ interface IJuryArbiter is IArbiter {
     error EmptyCommitment();
     error NoQuorum(uint256 matching, uint256 needed);
 
-    /// @notice Draws the current ballot's jury, once its round's value is on-chain. Anyone may.
+    /// @notice Draws the current ballot's jury, once its round's value is on-chain and while half of the commit window is left.
+    /// Anyone may.
     function draw(address client, bytes32 subject) external;
 
     /// @notice Commits at the caller's positions of the current jury. The caller owns their seats or signs for the owner.

@@ -142,11 +142,15 @@ contract JuryArbiterTest is AssayTest {
         arbiter.draw(address(this), SUBJECT);
     }
 
-    function test_RevertWhen_DrawnAfterTheCommitWindow() public {
+    /// @dev A draw held back to the last second would have every juror fined for a vote that it had no time to cast.
+    function test_RevertWhen_DrawnWithLessThanHalfOfTheCommitWindowLeft() public {
         IJuryArbiter.Ballot memory b = _ballot();
         beacon.set(b.round, "value");
-        vm.warp(uint256(b.commitEnd) + 1);
-        vm.expectRevert(abi.encodeWithSelector(IJuryArbiter.CommitClosed.selector, b.commitEnd));
+        uint256 until = b.commitEnd - params.windows.commit / 2;
+        vm.warp(until + 1);
+        vm.expectRevert(abi.encodeWithSelector(IJuryArbiter.CommitClosed.selector, until));
+        arbiter.draw(address(this), SUBJECT);
+        vm.warp(until);
         arbiter.draw(address(this), SUBJECT);
     }
 
