@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import { IDisputes } from "../../src/interfaces/IDisputes.sol";
+import { IStaking } from "../../src/interfaces/IStaking.sol";
+import { Voucher } from "../../src/types/Messages.sol";
+import { AssayTest } from "../utils/AssayTest.sol";
+
+/// @dev Who plays, and what the invariants compare with.
+abstract contract Players is AssayTest {
+    uint256 internal constant USERS = 3;
+    uint256 internal constant MOST_SEATS = 90;
+    /// @dev Seats that stay, so that the pool stays open.
+    uint256 internal constant LEAST_SEATS = 40;
+
+    struct Pending {
+        address user;
+        address validator;
+        bytes32 response;
+        bool done;
+    }
+
+    struct Case {
+        uint256 id;
+        IDisputes.Record record;
+        bool over;
+        bool settled;
+    }
+
+    mapping(string move => uint256) public count;
+    uint256 public flushed;
+    uint256 public supplyAtStart;
+    Pending[] internal claims;
+    Case[] internal cases;
+    uint64[] internal leaving;
+    mapping(address server => uint32[]) internal epochsOf;
+    mapping(uint256 user => mapping(address server => Voucher)) internal last;
+    mapping(uint256 id => mapping(uint8 ballot => uint256)) internal right;
+    mapping(uint32 epoch => bytes32) internal tables;
+    mapping(address server => uint256) internal indexOf;
+    uint32 internal firstEpoch;
+    uint64 internal seats;
+    uint256[] internal userKeys;
+    mapping(uint64 seat => bool) internal _isSlashed;
+    uint64 internal _sequence;
+    uint256 internal _clock;
+
+    /// @dev Time goes on between moves, wherever the last one left it; tables are looked at before and after.
+    modifier move(uint256 u) {
+        vm.warp(_clock);
+        (user, userKey) = (vm.addr(userKeys[u % USERS]), userKeys[u % USERS]);
+        _look();
+        _;
+        _look();
+        _clock = vm.getBlockTimestamp();
+    }
+
+    function setUp() public override {
+        super.setUp();
+        supplyAtStart = token.totalSupply();
+        for (uint256 i; i < USERS; ++i) {
+            (address one, uint256 key) = makeAddrAndKey(string.concat("invariant user", vm.toString(i)));
+            userKeys.push(key);
+            ledger.deposit(pool, one, 2_000_000);
+            vm.prank(one);
+            lanes.fund(pool, 1_000_000, 1_000_000);
+        }
+        for (uint256 i; i < SERVERS; ++i) {
+            indexOf[servers[i]] = i;
+        }
+        seats = 60;
+        _clock = block.timestamp;
+        firstEpoch = params.epochOf(block.timestamp);
+    }
+
+    // ---------------------------------------------------------------------------------------------------- plumbing
+
+    function _now() internal view returns (uint256) {
+        return vm.getBlockTimestamp();
+    }
+
+    function serverOfSeat(uint64 seat) internal view override returns (uint256) {
+        return indexOf[staking.seatOf(pool, seat).owner];
+    }
+
+    /// @dev The first active seat of a server that stays; 0 if it has none.
+    function seatOf(uint256 server) internal view override returns (uint64) {
+        for (uint64 seat = 1; seat <= seats; ++seat) {
+            IStaking.Seat memory s = staking.seatOf(pool, seat);
+            if (s.owner == servers[server] && s.exitAt == 0 && staking.isActive(pool, seat)) return seat;
+        }
+        return 0;
+    }
+
+    function accepts(uint256 server, uint64 seat) internal view override returns (bool) {
+        return serverOfSeat(seat) != server && staking.isActive(pool, seat);
+    }
+
+    /// @dev A server that can serve: convicted ones are replaced by newcomers with seats of their own.
+    function _server(uint256 s) internal view returns (uint256 server, bool found) {
+        for (uint256 i; i < servers.length; ++i) {
+            server = (s % servers.length + i) % servers.length;
+            if (staking.serverOf(pool, servers[server]).convicted) continue;
+            if (seatOf(server) != 0) return (server, true);
+        }
+    }
+
+    function occupantsOf(uint32 epoch) public view returns (bytes32) {
+        uint256 size = staking.seatCount(pool, epoch);
+        uint64[] memory all = new uint64[](size);
+        for (uint256 i; i < size; ++i) {
+            all[i] = staking.seatAt(pool, epoch, i);
+        }
+        return keccak256(abi.encode(all));
+    }
+
+    /// @dev Remembers the tables that must not change any more.
+    function _look() internal {
+        uint32 epoch = params.epochOf(_now());
+        if (tables[epoch] == 0) tables[epoch] = occupantsOf(epoch);
+        if (tables[epoch + 1] == 0) tables[epoch + 1] = occupantsOf(epoch + 1);
+    }
+
+    function _isOpen() internal view returns (bool) {
+        return
+            staking.isOpen(pool, params.epochOf(_now())) && staking.isOpen(pool, params.epochOf(_now()) + 1);
+    }
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import { IChecks } from "../../src/interfaces/IChecks.sol";
+import { ILanes } from "../../src/interfaces/ILanes.sol";
+import { AccountKind } from "../../src/types/Accounts.sol";
+import { Voucher } from "../../src/types/Messages.sol";
+import { Handler } from "./Handler.sol";
+
+/// @dev The handler with the invariants of docs/PROTOCOL.md that hold after every move, by number.
+contract Watch is Handler {
+    /// @dev 1. Tokens held = sum of all accounts.
+    function conservation() external view {
+        uint256 held = token.balanceOf(address(ledger));
+        assertEq(held, ledger.totalOf(address(token)), "1: total");
+        uint256 sum = burnBalance();
+        for (uint256 i; i < servers.length; ++i) {
+            sum += _accountsOf(servers[i]);
+        }
+        for (uint256 i; i < userKeys.length; ++i) {
+            sum += _accountsOf(vm.addr(userKeys[i]));
+        }
+        // The user that the base set-up funds and nobody plays.
+        sum += _accountsOf(makeAddrOf("user"));
+        for (uint64 seat = 1; seat <= seats; ++seat) {
+            sum += seatBalance(seat) + reserveOf(seat);
+        }
+        for (uint256 i; i < cases.length; ++i) {
+            sum += caseBalance(cases[i].id);
+        }
+        assertEq(held, sum, "1: accounts");
+    }
+
+    function makeAddrOf(string memory name) private pure returns (address) {
+        return vm.addr(uint256(keccak256(bytes(name))));
+    }
+
+    function _accountsOf(address owner) private view returns (uint256 sum) {
+        for (uint8 kind = uint8(AccountKind.Free); kind < uint8(AccountKind.Burn); ++kind) {
+            sum += balanceOf(AccountKind(kind), owner);
+        }
+    }
+
+    /// @dev 2. The supply falls by flushes alone.
+    function supply() external view {
+        assertEq(token.totalSupply(), supplyAtStart - flushed, "2");
+    }
+
+    /// @dev 3. What lanes have paid is what the last voucher says, and claims hold just what is pending.
+    function paidOnce() external view {
+        for (uint256 u; u < userKeys.length; ++u) {
+            for (uint256 s; s < servers.length; ++s) {
+                Voucher storage v = last[u][servers[s]];
+                ILanes.Lane memory lane = lanes.laneOf(pool, vm.addr(userKeys[u]), servers[s], 7);
+                assertEq(lane.sequence, v.sequence, "3: sequence");
+                assertEq(lane.count, v.count, "3: count");
+                assertEq(lane.units, v.units, "3: units");
+            }
+        }
+        uint256 pending;
+        uint256 held;
+        for (uint256 i; i < claims.length; ++i) {
+            if (checks.claimOf(pool, claims[i].user, claims[i].response).state == IChecks.ClaimState.Pending) ++pending;
+        }
+        for (uint256 s; s < servers.length; ++s) {
+            held += balanceOf(AccountKind.Claim, servers[s]);
+        }
+        assertEq(held, pending * params.check(210), "3: claims");
+    }
+
+    /// @dev 6. Who is accused is frozen: the counts are those of the disputes that are open.
+    function frozen() external view {
+        uint256[] memory open = new uint256[](servers.length);
+        for (uint256 i; i < cases.length; ++i) {
+            if (cases[i].over) continue;
+            ++open[indexOf[cases[i].record.server]];
+            ++open[indexOf[cases[i].record.validator]];
+        }
+        for (uint256 s; s < servers.length; ++s) {
+            assertEq(staking.serverOf(pool, servers[s]).openDisputes, open[s], "6");
+        }
+    }
+
+    /// @dev The seats that `isBondedUntil` counts are those in the newest table that are not suspended.
+    function seatCounts() external view {
+        uint256[] memory bonded = new uint256[](servers.length);
+        for (uint64 seat = 1; seat <= seats; ++seat) {
+            (address owner, bool counts) = _counts(seat);
+            if (counts) ++bonded[indexOf[owner]];
+        }
+        for (uint256 s; s < servers.length; ++s) {
+            assertEq(staking.serverOf(pool, servers[s]).seats, bonded[s], "seats");
+        }
+    }
+
+    function _counts(uint64 seat) private view returns (address, bool) {
+        return (
+            staking.seatOf(pool, seat).owner,
+            staking.seatOf(pool, seat).exitAt == 0 && !staking.seatOf(pool, seat).suspended
+        );
+    }
+
+    /// @dev 7. Tables that were final have not changed: the latest four, and all at the end of a run.
+    function pastStays(bool all) external view {
+        uint32 epoch = params.epochOf(vm.getBlockTimestamp()) + 1;
+        uint32 from = all || epoch < firstEpoch + 4 ? firstEpoch : epoch - 4;
+        for (uint32 i = from; i <= epoch; ++i) {
+            if (tables[i] != 0) assertEq(tables[i], occupantsOf(i), "7");
+        }
+    }
+
+    /// @dev Once no dispute is open nothing is set aside for one.
+    function nothingLeftOver() external view {
+        for (uint64 seat = 1; seat <= seats; ++seat) {
+            assertEq(reserveOf(seat), 0, "what convictions set aside is spent or burnt");
+        }
+    }
+}
