@@ -11,15 +11,22 @@ use assay_store::Store;
 use eyre::{Context, Result};
 use tokio_util::sync::CancellationToken;
 
-/// Where the network is, and who this node is in it.
+/// Where the network is.
 #[derive(Debug, clap::Args)]
-pub(crate) struct NetworkArgs {
+pub(crate) struct ChainArgs {
     /// JSON-RPC of the chain.
     #[arg(long, env = "ASSAY_RPC_URL", default_value = "http://127.0.0.1:8545")]
     pub(crate) rpc_url: String,
     /// Addresses of the contracts, as script/Deploy.s.sol writes them.
     #[arg(long, env = "ASSAY_DEPLOYMENT", value_name = "FILE")]
     pub(crate) deployment: PathBuf,
+}
+
+/// Where the network is, and who this node is in it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct NetworkArgs {
+    #[command(flatten)]
+    pub(crate) chain: ChainArgs,
     /// File with the account's private key, in hex.
     #[arg(long, env = "ASSAY_KEY_FILE", value_name = "FILE")]
     pub(crate) key_file: PathBuf,
@@ -65,12 +72,19 @@ pub(crate) fn read_key(path: &std::path::Path) -> Result<PrivateKeySigner> {
     text.trim().parse().wrap_err_with(|| format!("{} holds no private key in hex", path.display()))
 }
 
+impl ChainArgs {
+    /// Connects to read.
+    pub(crate) async fn connect(&self) -> Result<Chain> {
+        Ok(Chain::connect(&self.rpc_url, Deployment::load(&self.deployment)?, None).await?)
+    }
+}
+
 impl NetworkArgs {
     /// Connects with the key.
     pub(crate) async fn connect(&self) -> Result<(Chain, PrivateKeySigner)> {
-        let deployment = Deployment::load(&self.deployment)?;
+        let deployment = Deployment::load(&self.chain.deployment)?;
         let signer = read_key(&self.key_file)?;
-        let chain = Chain::connect(&self.rpc_url, deployment, Some(signer.clone())).await?;
+        let chain = Chain::connect(&self.chain.rpc_url, deployment, Some(signer.clone())).await?;
         Ok((chain, signer))
     }
 }

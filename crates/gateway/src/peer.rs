@@ -152,3 +152,21 @@ fn parse(event: &[u8]) -> Result<Option<InferEvent>, PeerError> {
     }
     serde_json::from_slice(&data).map(Some).map_err(|e| PeerError::Malformed(e.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_parsed_strictly() {
+        assert!(matches!(
+            parse(b"data: {\"type\":\"tokens\",\"tokens\":[1,2]}"),
+            Ok(Some(InferEvent::Tokens { tokens })) if tokens == [1, 2]
+        ));
+        assert!(matches!(parse(b": keep-alive"), Ok(None)));
+        for bad in ["data: ", "data: {}", "data: {\"type\":\"tokens\",\"tokens\":[-1]}", "data: nonsense"] {
+            assert!(!matches!(parse(bad.as_bytes()), Ok(Some(_))), "{bad}");
+        }
+        assert!(matches!(parse(b"data: {\"type\":\"response\"}"), Err(PeerError::Malformed(_))));
+    }
+}

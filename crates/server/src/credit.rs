@@ -99,3 +99,61 @@ impl Drop for Reservation {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::Pending;
+    use alloy_primitives::B256;
+    use assay_protocol::{AcceptedRange, Prices};
+
+    fn params() -> PoolParams {
+        let n = alloy_primitives::Uint::<96, 2>::from;
+        let prices = Prices {
+            rewardFixed: n(20),
+            rewardUnit: n(3),
+            feeFixed: n(20),
+            feeUnit: n(4),
+            ..Prices::default()
+        };
+        PoolParams { prices, ..PoolParams::default() }
+    }
+
+    fn lane(accepted: u64, pending: bool, redeemed: u64) -> Lane {
+        let mut range = AcceptedRange::default();
+        (0..accepted).for_each(|_| range.push(B256::ZERO, 100));
+        Lane {
+            user: Address::ZERO,
+            lane: 1,
+            last_sequence: accepted,
+            accepted: range,
+            pending: pending.then_some(Pending { response: B256::ZERO, sequence: accepted + 1, units: 100 }),
+            voucher: None,
+            redeemed_count: redeemed,
+            redeemed_units: 100 * redeemed,
+        }
+    }
+
+    /// A response of 100 units costs 740.
+    #[test]
+    fn credit_counts_what_is_running_unacknowledged_and_unredeemed() {
+        let (book, params) = (Arc::new(Book::default()), params());
+        let limit = U256::from(3 * 740);
+        let first = book.reserve(&params, Address::ZERO, 100, limit).unwrap();
+        let second = book.reserve(&params, Address::ZERO, 100, limit).unwrap();
+        book.update(&lane(0, true, 0));
+        let refused = book.reserve(&params, Address::ZERO, 100, limit).unwrap_err();
+        assert_eq!(refused.code, ErrorCode::NoCredit);
+        drop(first);
+        drop(second);
+        book.update(&lane(2, false, 0));
+        let third = book.reserve(&params, Address::ZERO, 100, limit).unwrap();
+        assert!(book.reserve(&params, Address::ZERO, 100, limit).is_err());
+        drop(third);
+        book.update(&lane(2, false, 2));
+        let all: Vec<_> = (0..3).map(|_| book.reserve(&params, Address::ZERO, 100, limit).unwrap()).collect();
+        assert_eq!(all.len(), 3);
+        // Another user has a credit of its own.
+        book.reserve(&params, Address::repeat_byte(1), 100, limit).unwrap();
+    }
+}

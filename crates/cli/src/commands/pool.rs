@@ -7,7 +7,7 @@ use assay_engine::Model;
 use assay_protocol::{Address, B256, Basis, Limits, PoolParams, Prices, Rates, Windows};
 use eyre::{Context, Result};
 
-use crate::node::NetworkArgs;
+use crate::node::{ChainArgs, NetworkArgs};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
@@ -37,7 +37,7 @@ pub(crate) struct CreateArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct ShowArgs {
     #[command(flatten)]
-    network: NetworkArgs,
+    chain: ChainArgs,
     /// The pool's id.
     pool: B256,
 }
@@ -87,7 +87,7 @@ pub(crate) async fn run(command: Command) -> Result<()> {
             println!("{id}");
         }
         Command::Show(args) => {
-            let (chain, _) = args.network.connect().await?;
+            let chain = args.chain.connect().await?;
             let found = chain.call(chain.deployment().pools, abi::Pools::getCall { pool: args.pool }).await?;
             let params: PoolParams = convert(&found);
             println!("{}", serde_json::to_string_pretty(&params)?);

@@ -263,3 +263,117 @@ fn stop_strings(value: Option<&Value>) -> Result<Vec<String>, ApiError> {
     }
     Ok(strings)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use assay_protocol::{Limits, Windows};
+    use serde_json::json;
+
+    fn model() -> Model {
+        Model::open(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tales-300k.gguf")).unwrap()
+    }
+
+    fn params() -> PoolParams {
+        let limits = Limits {
+            maxUnits: 400,
+            maxInputBytes: 600,
+            promptWeight: 1,
+            outputWeight: 2,
+            ..Limits::default()
+        };
+        PoolParams { limits, windows: Windows { epoch: 5, ..Windows::default() }, ..PoolParams::default() }
+    }
+
+    fn chat(extra: Value) -> Result<Order, ApiError> {
+        let mut body = json!({ "model": "tales", "messages": [{ "role": "user", "content": "Hello" }] });
+        for (key, value) in extra.as_object().unwrap() {
+            body[key] = value.clone();
+        }
+        parse(Kind::Chat, body.to_string().as_bytes(), &model(), "tales", &params())
+    }
+
+    #[test]
+    fn a_plain_order_is_understood() {
+        let order =
+            chat(json!({ "max_tokens": 7, "temperature": 0, "seed": 3, "stop": "x", "stream": true }))
+                .unwrap();
+        assert_eq!(order.input.max_tokens, 7);
+        assert_eq!(order.input.sampling, Sampling { seed: 3, ..Sampling::GREEDY });
+        assert_eq!(order.stop_strings, ["x"]);
+        assert!(order.stream && !order.include_usage);
+    }
+
+    #[test]
+    fn fields_that_ask_for_nothing_are_passed_over() {
+        chat(json!({ "n": 1, "user": "me", "presence_penalty": 0, "tools": [], "logprobs": false,
+                     "response_format": { "type": "text" }, "top_logprobs": null }))
+        .unwrap();
+    }
+
+    #[test]
+    fn every_unsupported_field_is_named() {
+        for (field, value) in [
+            ("tools", json!([{ "type": "function" }])),
+            ("functions", json!([{}])),
+            ("n", json!(2)),
+            ("logprobs", json!(true)),
+            ("top_logprobs", json!(3)),
+            ("response_format", json!({ "type": "json_object" })),
+            ("presence_penalty", json!(0.5)),
+            ("frequency_penalty", json!(-1)),
+            ("logit_bias", json!({ "1": 5 })),
+            ("audio", json!({})),
+            ("prompt", json!("for the other endpoint")),
+            ("something_new", json!(1)),
+        ] {
+            let error = chat(json!({ field: value })).unwrap_err();
+            assert_eq!((error.status.as_u16(), error.code), (400, "unsupported_parameter"), "{field}");
+            assert_eq!(error.param.as_deref(), Some(field));
+        }
+    }
+
+    #[test]
+    fn every_bad_value_has_a_code() {
+        let long = "word ".repeat(300);
+        for (body, status, code) in [
+            (json!({ "model": "other" }), 404, "model_not_found"),
+            (json!({ "model": null }), 400, "missing_parameter"),
+            (json!({ "messages": [] }), 400, "empty_prompt"),
+            (json!({ "messages": [{ "role": "user", "content": "  " }] }), 400, "empty_prompt"),
+            (json!({ "messages": "hello" }), 400, "invalid_messages"),
+            (json!({ "messages": [{ "role": "robot", "content": "x" }] }), 400, "invalid_messages"),
+            (
+                json!({ "messages": [{ "role": "user", "content": [{ "type": "image_url" }] }] }),
+                400,
+                "invalid_messages",
+            ),
+            (json!({ "messages": [{ "role": "user", "content": long }] }), 400, "prompt_too_large"),
+            (json!({ "max_tokens": 0 }), 400, "invalid_value"),
+            (json!({ "max_tokens": 1_000_000 }), 400, "max_tokens_too_large"),
+            (json!({ "max_tokens": 1.5 }), 400, "invalid_type"),
+            (json!({ "temperature": 3 }), 400, "invalid_value"),
+            (json!({ "temperature": "hot" }), 400, "invalid_value"),
+            (json!({ "top_p": 0 }), 400, "invalid_value"),
+            (json!({ "top_k": -1 }), 400, "invalid_value"),
+            (json!({ "seed": "x" }), 400, "invalid_type"),
+            (json!({ "stop": ["a", ""] }), 400, "invalid_type"),
+            (json!({ "stop": ["a", "b", "c", "d", "e"] }), 400, "invalid_type"),
+            (json!({ "stream": "yes" }), 400, "invalid_type"),
+        ] {
+            let error = chat(body.clone()).expect_err(&body.to_string());
+            assert_eq!((error.status.as_u16(), error.code), (status, code), "{body}: {}", error.message);
+        }
+        let raw = |bytes: &[u8]| parse(Kind::Chat, bytes, &model(), "tales", &params()).unwrap_err().code;
+        assert_eq!(raw(b"{\"model\": \"\xff\"}"), "invalid_utf8");
+        assert_eq!(raw(b"[]"), "invalid_json");
+        assert_eq!(raw(b""), "invalid_json");
+    }
+
+    #[test]
+    fn the_default_limit_fits_the_pool() {
+        let order = chat(json!({})).unwrap();
+        let prompt = u32::try_from(order.input.tokens.len()).unwrap();
+        assert!(params().units(prompt, order.input.max_tokens) <= 400);
+    }
+}

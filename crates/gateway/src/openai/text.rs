@@ -69,3 +69,53 @@ impl TextStream {
         std::mem::replace(&mut self.held, rest)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use assay_engine::Model;
+
+    fn tokenizer() -> Tokenizer {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tales-300k.gguf");
+        Model::open(path).unwrap().tokenizer().clone()
+    }
+
+    /// Text given out after each token, and all of it.
+    fn run(text: &str, stops: &[&str]) -> (Vec<String>, TextStream) {
+        let tokenizer = tokenizer();
+        let mut stream = TextStream::new(&tokenizer, stops.iter().map(|s| (*s).to_owned()).collect());
+        let mut pieces: Vec<String> =
+            tokenizer.encode(text, false).unwrap().iter().map(|t| stream.push(&[*t])).collect();
+        pieces.push(stream.finish());
+        (pieces, stream)
+    }
+
+    #[test]
+    fn without_stops_every_character_comes_out() {
+        let text = "Once there was a fox — née Ünal 🦊 — who ran.";
+        let (pieces, stream) = run(text, &[]);
+        assert_eq!(pieces.concat(), text);
+        assert!(!stream.is_stopped());
+    }
+
+    #[test]
+    fn the_first_stop_string_ends_the_text_wherever_tokens_split_it() {
+        for stop in ["fox who", "x", "who ran home", "re was a"] {
+            let text = "Once there was a fox who ran home.";
+            let (pieces, stream) = run(text, &[stop, "zzz"]);
+            assert_eq!(pieces.concat(), text.split(stop).next().unwrap(), "{stop}");
+            assert!(stream.is_stopped());
+        }
+    }
+
+    #[test]
+    fn a_prefix_that_does_not_become_a_stop_is_given_out_late_not_never() {
+        let (pieces, stream) = run("the fox when", &["fox who"]);
+        assert_eq!(pieces.concat(), "the fox when");
+        assert!(!stream.is_stopped());
+        let tokenizer = tokenizer();
+        let mut stream = TextStream::new(&tokenizer, vec!["fox who".to_owned()]);
+        assert_eq!(stream.push(&tokenizer.encode("the fox w", false).unwrap()), "the ");
+        assert_eq!(stream.push(&tokenizer.encode("ent", false).unwrap()), "fox went");
+    }
+}
