@@ -42,14 +42,18 @@ contract Deploy is Script {
         if (token == address(0)) {
             token = deployer.addressOf(sender, TOKEN);
             if (token.code.length == 0) {
-                deployer.deploy(TOKEN, bytes.concat(type(AssayToken).creationCode, abi.encode(sender, SUPPLY)));
+                deployer.deploy(
+                    TOKEN, bytes.concat(type(AssayToken).creationCode, abi.encode(sender, SUPPLY))
+                );
             }
         }
         vm.stopBroadcast();
         _write(m, arbiter, beacon, token, startBlock);
     }
 
-    function _write(Modules memory m, address arbiter, address beacon, address token, uint256 startBlock) private {
+    function _write(Modules memory m, address arbiter, address beacon, address token, uint256 startBlock)
+        private
+    {
         string memory path = vm.envOr(
             "ASSAY_DEPLOYMENT_FILE", string.concat("deployments/", vm.toString(block.chainid), ".json")
         );

@@ -45,7 +45,9 @@ library Deployment {
         _deploy(deployer, arbiter, ARBITER, type(JuryArbiter).creationCode, abi.encode(m.pools, m.staking));
     }
 
-    function _deploy(Deployer deployer, address where, bytes32 salt, bytes memory code, bytes memory args) private {
+    function _deploy(Deployer deployer, address where, bytes32 salt, bytes memory code, bytes memory args)
+        private
+    {
         if (where.code.length == 0) deployer.deploy(salt, bytes.concat(code, args));
     }
 }

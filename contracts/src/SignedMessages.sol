@@ -28,10 +28,13 @@ abstract contract SignedMessages {
     }
 
     /// @dev Length, `v` and a low `s` are checked by the library, each with its own error.
-    function _requireSigned(bytes32 pool, address owner, uint32 epoch, bytes32 structHash, bytes calldata signature)
-        internal
-        view
-    {
+    function _requireSigned(
+        bytes32 pool,
+        address owner,
+        uint32 epoch,
+        bytes32 structHash,
+        bytes calldata signature
+    ) internal view {
         address recovered = ECDSA.recover(Hashes.typed(domainSeparator(), structHash), signature);
         address expected = _KEYS.keyAt(pool, owner, epoch);
         require(recovered == expected, WrongSigner(owner, expected, recovered));

@@ -126,7 +126,11 @@ contract Staking is IStaking {
     }
 
     /// @inheritdoc IStaking
-    function slash(bytes32 pool, uint64 seat, uint256 dispute) external onlyDisputes returns (uint256 amount) {
+    function slash(bytes32 pool, uint64 seat, uint256 dispute)
+        external
+        onlyDisputes
+        returns (uint256 amount)
+    {
         Seat storage s = _existing(pool, seat);
         uint256 held = LEDGER.balanceOf(pool, AccountKind.Seat, _keyOf(seat));
         uint256 stake = PoolStore.load(POOLS, pool).prices.seatStake;

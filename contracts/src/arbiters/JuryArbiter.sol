@@ -31,7 +31,8 @@ contract JuryArbiter is IJuryArbiter {
     mapping(bytes32 key => mapping(uint8 ballot => Ballot)) private _ballots;
     /// @dev Jurors' places in the seat table of their round's epoch, eight 32-bit words a slot.
     mapping(bytes32 key => mapping(uint8 ballot => mapping(uint256 page => uint256))) private _places;
-    mapping(bytes32 key => mapping(uint8 ballot => mapping(uint256 position => bytes32))) private _commitments;
+    mapping(bytes32 key => mapping(uint8 ballot => mapping(uint256 position => bytes32))) private
+        _commitments;
 
     constructor(address pools, address staking) {
         POOLS = pools;
@@ -69,7 +70,8 @@ contract JuryArbiter is IJuryArbiter {
         // Who is drawn is fined for silence, so nobody may hold the draw back until there is no time left to vote.
         uint256 until = b.commitEnd - p.windows.commit / 2;
         require(block.timestamp <= until, CommitClosed(until));
-        uint32[] memory places = _drawPlaces(p, c.pool, b.round, Hashes.ballotSubject(subject, ballot), ballot);
+        uint32[] memory places =
+            _drawPlaces(p, c.pool, b.round, Hashes.ballotSubject(subject, ballot), ballot);
         b.size = uint8(places.length);
         uint64[] memory seats = new uint64[](places.length);
         uint32 epoch = _epoch(p, b.round);
@@ -86,7 +88,9 @@ contract JuryArbiter is IJuryArbiter {
     }
 
     /// @inheritdoc IJuryArbiter
-    function commit(address client, bytes32 subject, uint256[] calldata positions, bytes32 commitment) external {
+    function commit(address client, bytes32 subject, uint256[] calldata positions, bytes32 commitment)
+        external
+    {
         (Case storage c, bytes32 key) = _pending(client, subject);
         require(commitment != 0, EmptyCommitment());
         PoolParams memory p = PoolStore.load(POOLS, c.pool);
@@ -208,9 +212,10 @@ contract JuryArbiter is IJuryArbiter {
         Ballot storage b = _ballots[key][ballot];
         require(position < b.size, NotJuror(position, msg.sender));
         bytes32 pool = _cases[key].pool;
-        return STAKING.seatAt(
-            pool, _epoch(PoolStore.load(POOLS, pool), b.round), _placeAt(key, ballot, position)
-        );
+        return
+            STAKING.seatAt(
+                pool, _epoch(PoolStore.load(POOLS, pool), b.round), _placeAt(key, ballot, position)
+            );
     }
 
     /// @inheritdoc IJuryArbiter
@@ -224,7 +229,9 @@ contract JuryArbiter is IJuryArbiter {
 
     // -------------------------------------------------------------------------------------------------- internals
 
-    function _openBallot(PoolParams memory p, Case storage c, bytes32 key, address client, bytes32 subject) private {
+    function _openBallot(PoolParams memory p, Case storage c, bytes32 key, address client, bytes32 subject)
+        private
+    {
         uint8 ballot = ++c.ballot;
         uint64 round = IBeacon(p.basis.beacon).roundAt(block.timestamp) + DRAW_DELAY;
         uint256 commitEnd = IBeacon(p.basis.beacon).timeOf(round) + p.windows.commit;
@@ -270,7 +277,8 @@ contract JuryArbiter is IJuryArbiter {
         if (commitment == 0) return false;
         uint64 seat = STAKING.seatAt(pool, _epoch(p, round), _placeAt(key, ballot, position));
         address owner = STAKING.seatOf(pool, seat).owner;
-        return commitment == Hashes.commitment(Role.Juror, owner, Hashes.ballotSubject(subject, ballot), digest);
+        return
+            commitment == Hashes.commitment(Role.Juror, owner, Hashes.ballotSubject(subject, ballot), digest);
     }
 
     function _pending(address client, bytes32 subject) private view returns (Case storage c, bytes32 key) {

@@ -31,7 +31,9 @@ interface IJuryArbiter is IArbiter {
     event Committed(
         address indexed client, bytes32 indexed subject, uint8 ballot, uint256 position, bytes32 commitment
     );
-    event Decided(address indexed client, bytes32 indexed subject, uint8 ballot, bytes32 digest, uint256 matching);
+    event Decided(
+        address indexed client, bytes32 indexed subject, uint8 ballot, bytes32 digest, uint256 matching
+    );
     event CaseVoid(address indexed client, bytes32 indexed subject);
     event CaseClosed(address indexed client, bytes32 indexed subject);
 
@@ -56,7 +58,8 @@ interface IJuryArbiter is IArbiter {
 
     /// @notice Commits at the caller's positions of the current jury. The caller owns their seats or signs for the owner.
     /// @param commitment `Hashes.commitment(Juror, owner, ballot subject, digest)`.
-    function commit(address client, bytes32 subject, uint256[] calldata positions, bytes32 commitment) external;
+    function commit(address client, bytes32 subject, uint256[] calldata positions, bytes32 commitment)
+        external;
 
     /// @notice Decides the case for `digest` if two thirds of the jury committed to it. Anyone may.
     function propose(address client, bytes32 subject, bytes32 digest) external;

@@ -16,7 +16,9 @@ import { AccountKind } from "../types/Accounts.sol";
 interface ILedger {
     event Deposited(bytes32 indexed pool, address indexed to, address from, uint256 amount);
     event Withdrawn(bytes32 indexed pool, address indexed from, address to, uint256 amount);
-    event Moved(bytes32 indexed pool, AccountKind from, bytes32 fromKey, AccountKind to, bytes32 toKey, uint256 amount);
+    event Moved(
+        bytes32 indexed pool, AccountKind from, bytes32 fromKey, AccountKind to, bytes32 toKey, uint256 amount
+    );
     event Flushed(bytes32 indexed pool, uint256 amount);
 
     /// @notice The caller is no module, or not one that may move money between these kinds.
@@ -37,7 +39,14 @@ interface ILedger {
     function flush(bytes32 pool) external;
 
     /// @notice Modules only: moves `amount` between two accounts of a pool.
-    function move(bytes32 pool, AccountKind from, bytes32 fromKey, AccountKind to, bytes32 toKey, uint256 amount) external;
+    function move(
+        bytes32 pool,
+        AccountKind from,
+        bytes32 fromKey,
+        AccountKind to,
+        bytes32 toKey,
+        uint256 amount
+    ) external;
 
     /// @notice What an account holds.
     function balanceOf(bytes32 pool, AccountKind kind, bytes32 key) external view returns (uint256);

@@ -19,7 +19,9 @@ interface IStaking {
         bool convicted;
     }
 
-    event SeatJoined(bytes32 indexed pool, uint64 indexed seat, address indexed owner, uint32 index, uint32 epoch);
+    event SeatJoined(
+        bytes32 indexed pool, uint64 indexed seat, address indexed owner, uint32 index, uint32 epoch
+    );
     /// @notice The table's last seat, `movedSeat`, takes the place `index` (it may be the leaving seat itself).
     event SeatLeft(
         bytes32 indexed pool, uint64 indexed seat, uint32 index, uint64 movedSeat, uint32 epoch, uint40 exitAt

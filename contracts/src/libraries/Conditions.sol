@@ -47,7 +47,8 @@ library Conditions {
     function netStake(PoolParams memory p) internal pure returns (bool covered, uint256 net) {
         uint256 m = p.limits.maxUnits;
         uint256 stake = p.prices.seatStake;
-        uint256 payouts = stake / 3 + p.fee(m) + p.baseFee(m) + p.checkPay(m) + p.juryBudget() + p.prices.gasAllowance;
+        uint256 payouts =
+            stake / 3 + p.fee(m) + p.baseFee(m) + p.checkPay(m) + p.juryBudget() + p.prices.gasAllowance;
         return stake > payouts ? (true, stake - payouts) : (false, 0);
     }
 
@@ -73,21 +74,28 @@ library Conditions {
     }
 
     function _domain(PoolParams memory p) private pure returns (bool) {
-        return p.basis.token != address(0) && p.basis.beacon != address(0) && p.basis.arbiter != address(0) && p.limits.maxUnits > 0
-            && p.limits.maxUnits <= 1 << 24 && p.limits.maxInputBytes > 0 && p.limits.maxInputBytes <= 64 * 1024 && p.limits.outputWeight > 0
-            && p.limits.promptWeight <= 1 << 16 && p.limits.outputWeight <= 1 << 16 && p.limits.stride > 0 && p.limits.setSize > 0
-            && p.limits.setSize <= 32 && p.limits.firstJury >= 3 && p.limits.secondJury > p.limits.firstJury && 3 * p.rates.collusion < THOUSAND
-            && p.rates.discount <= THOUSAND && p.windows.epoch > 0 && p.challengeRate(p.limits.maxUnits) <= RATE_ONE
-            && p.rates.challengeFixed <= RATE_ONE && p.rates.challengeUnit <= RATE_ONE && p.challengeRate(1) > 0;
+        return p.basis.token != address(0) && p.basis.beacon != address(0) && p.basis.arbiter != address(0)
+            && p.limits.maxUnits > 0 && p.limits.maxUnits <= 1 << 24 && p.limits.maxInputBytes > 0
+            && p.limits.maxInputBytes <= 64 * 1024 && p.limits.outputWeight > 0
+            && p.limits.promptWeight <= 1 << 16 && p.limits.outputWeight <= 1 << 16 && p.limits.stride > 0
+            && p.limits.setSize > 0 && p.limits.setSize <= 32 && p.limits.firstJury >= 3
+            && p.limits.secondJury > p.limits.firstJury && 3 * p.rates.collusion < THOUSAND
+            && p.rates.discount <= THOUSAND && p.windows.epoch > 0
+            && p.challengeRate(p.limits.maxUnits) <= RATE_ONE && p.rates.challengeFixed <= RATE_ONE
+            && p.rates.challengeUnit <= RATE_ONE && p.challengeRate(1) > 0;
     }
 
     /// @dev `p(m)·(1−r)·(1−v1·v2)·(pay(m)+S_net) > pay(m)+g`. The difference is convex in m, so its least value over the
     /// integers is where its slope changes sign; bisection finds that place exactly.
     function _deterrence(PoolParams memory p, uint256 net) private pure returns (bool) {
-        uint256 v1 = tail(p.limits.firstJury, p.limits.firstJury - quorum(p.limits.firstJury) + 1, p.rates.collusion);
-        uint256 v2 = tail(p.limits.secondJury, p.limits.secondJury - quorum(p.limits.secondJury) + 1, p.rates.collusion);
+        uint256 v1 =
+            tail(p.limits.firstJury, p.limits.firstJury - quorum(p.limits.firstJury) + 1, p.rates.collusion);
+        uint256 v2 = tail(
+            p.limits.secondJury, p.limits.secondJury - quorum(p.limits.secondJury) + 1, p.rates.collusion
+        );
         // (1−r)(1−v1·v2), as a fraction of 2^32, rounded down.
-        uint256 caught = (RATE_ONE - _ceilDiv(v1 * v2, RATE_ONE)) * (THOUSAND - p.rates.collusion) / THOUSAND >> 32;
+        uint256 caught =
+            (RATE_ONE - _ceilDiv(v1 * v2, RATE_ONE)) * (THOUSAND - p.rates.collusion) / THOUSAND >> 32;
         (uint256 low, uint256 high) = (1, p.limits.maxUnits);
         while (low < high) {
             uint256 middle = (low + high) / 2;
@@ -98,7 +106,11 @@ library Conditions {
     }
 
     /// @dev Deterrence at one size, times 2^96. Below 2^64·2^32·2^122 by the fields' widths, so it never wraps.
-    function _margin(PoolParams memory p, uint256 net, uint256 caught, uint256 m) private pure returns (int256) {
+    function _margin(PoolParams memory p, uint256 net, uint256 caught, uint256 m)
+        private
+        pure
+        returns (int256)
+    {
         uint256 pay = p.pay(m);
         return int256(p.challengeRate(m) * caught * (pay + net)) - int256((pay + p.prices.outsideGain) << 96);
     }
@@ -108,7 +120,9 @@ library Conditions {
     function _forfeiture(PoolParams memory p, uint256 net) private pure returns (bool) {
         uint256 honest = uint256(p.prices.rewardUnit) + p.prices.rewardFixed;
         uint256 wrong = uint256(p.prices.outsideGain) + p.prices.costUnit;
-        return wrong <= honest || (p.limits.maxPending > 0 && uint256(p.limits.maxPending) * (wrong - honest) < net);
+        return
+            wrong <= honest
+                || (p.limits.maxPending > 0 && uint256(p.limits.maxPending) * (wrong - honest) < net);
     }
 
     /// @dev Base fees exceed the e-money made of them, coefficient by coefficient; that implies
@@ -122,21 +136,24 @@ library Conditions {
 
     function _participation(PoolParams memory p) private pure returns (bool) {
         uint256 work = uint256(p.prices.costUnit) * p.limits.maxUnits;
-        return p.prices.rewardUnit >= p.prices.costUnit && (p.prices.rewardFixed > 0 || p.prices.rewardUnit > p.prices.costUnit) && p.rates.discount > 0
-            && p.prices.feeUnit > 0 && p.prices.jurorPay >= work + p.prices.gasAllowance && p.prices.jurorPenalty > work
-            && p.prices.seatFloat >= p.prices.jurorPenalty;
+        return p.prices.rewardUnit >= p.prices.costUnit
+            && (p.prices.rewardFixed > 0 || p.prices.rewardUnit > p.prices.costUnit) && p.rates.discount > 0
+            && p.prices.feeUnit > 0 && p.prices.jurorPay >= work + p.prices.gasAllowance
+            && p.prices.jurorPenalty > work && p.prices.seatFloat >= p.prices.jurorPenalty;
     }
 
     function _windows(PoolParams memory p, uint256 period) private pure returns (bool) {
         // The margin: rounds between a response and its ticket, and between a publication and each jury's draw.
         uint256 margin = (uint256(p.limits.stride) + 10) * period;
-        uint256 dispute = uint256(p.windows.dispute) + p.windows.publish
-            + 2 * (uint256(p.windows.commit) + p.windows.propose) + p.windows.audit + margin;
+        uint256 dispute = uint256(p.windows.dispute) + p.windows.publish + 2
+            * (uint256(p.windows.commit) + p.windows.propose) + p.windows.audit + margin;
         uint256 checking = (uint256(p.limits.redraws) + 1) * p.windows.answer;
-        return p.windows.vesting >= dispute && p.windows.unbonding >= uint256(p.windows.voucher) + p.windows.vesting
-            && p.windows.exit >= uint256(p.windows.voucher) + checking + p.windows.claim && p.windows.claim >= checking
-            && p.windows.dispute >= uint256(p.windows.claim) + p.windows.answer && p.windows.answer > 0
-            && p.windows.publish > 0 && p.windows.commit > 0 && p.windows.propose > 0 && p.windows.request > 0;
+        return p.windows.vesting >= dispute
+            && p.windows.unbonding >= uint256(p.windows.voucher) + p.windows.vesting
+            && p.windows.exit >= uint256(p.windows.voucher) + checking + p.windows.claim
+            && p.windows.claim >= checking && p.windows.dispute >= uint256(p.windows.claim) + p.windows.answer
+            && p.windows.answer > 0 && p.windows.publish > 0 && p.windows.commit > 0 && p.windows.propose > 0
+            && p.windows.request > 0;
     }
 
     function _bond(PoolParams memory p) private pure returns (bool) {

@@ -79,7 +79,14 @@ library Hashes {
     function responseSubject(InferenceResponse memory x) internal pure returns (bytes32) {
         return keccak256(
             abi.encode(
-                RESPONSE_SUBJECT, x.request, x.outputHash, x.promptTokens, x.outputTokens, x.finish, x.cancel, x.round
+                RESPONSE_SUBJECT,
+                x.request,
+                x.outputHash,
+                x.promptTokens,
+                x.outputTokens,
+                x.finish,
+                x.cancel,
+                x.round
             )
         );
     }
@@ -95,12 +102,20 @@ library Hashes {
     }
 
     /// @notice Shows that `signer` knew `digest`; can't be copied by another signer or for another subject.
-    function commitment(Role role, address signer, bytes32 subject, bytes32 digest) internal pure returns (bytes32) {
+    function commitment(Role role, address signer, bytes32 subject, bytes32 digest)
+        internal
+        pure
+        returns (bytes32)
+    {
         return keccak256(abi.encode(COMMITMENT, role, signer, subject, digest));
     }
 
     /// @notice Decides whether a response is challenged, and seeds the draw of its validator.
-    function ticket(bytes32 randomness, bytes32 responseHash, bytes32 ticketNonce) internal pure returns (bytes32) {
+    function ticket(bytes32 randomness, bytes32 responseHash, bytes32 ticketNonce)
+        internal
+        pure
+        returns (bytes32)
+    {
         return keccak256(abi.encode(TICKET, randomness, responseHash, ticketNonce));
     }
 

@@ -44,7 +44,8 @@ library PoolStore {
 
     /// @notice Address of the data contract of `pool`.
     function pointerOf(address pools, bytes32 pool) internal pure returns (address) {
-        address proxy = address(uint160(uint256(keccak256(abi.encodePacked(hex"ff", pools, pool, PROXY_HASH)))));
+        address proxy =
+            address(uint160(uint256(keccak256(abi.encodePacked(hex"ff", pools, pool, PROXY_HASH)))));
         return address(uint160(uint256(keccak256(abi.encodePacked(hex"d694", proxy, hex"01")))));
     }
 }

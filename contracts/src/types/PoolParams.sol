@@ -1,8 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-using { pay, baseFee, fee, checkPay, discountOf, check, challengeRate, units, juryBudget, checkCredit, epochOf, ticketRound }
-    for PoolParams global;
+using {
+    pay,
+    baseFee,
+    fee,
+    checkPay,
+    discountOf,
+    check,
+    challengeRate,
+    units,
+    juryBudget,
+    checkCredit,
+    epochOf,
+    ticketRound
+} for PoolParams global;
 
 /// @notice What a pool rests on.
 struct Basis {

@@ -126,7 +126,9 @@ contract HashesTest is Test {
             _w(".commitments.server")
         );
         assertEq(
-            Hashes.commitment(Role.Validator, _a(".commitments.validatorSigner"), _w(".response.hash"), digest),
+            Hashes.commitment(
+                Role.Validator, _a(".commitments.validatorSigner"), _w(".response.hash"), digest
+            ),
             _w(".commitments.validator")
         );
         bytes32 subject = Hashes.caseSubject(_u(".domain.chainId"), _a(".case.disputes"), _u(".case.id"));
@@ -134,7 +136,8 @@ contract HashesTest is Test {
         bytes32 ballot = Hashes.ballotSubject(subject, _u(".case.ballot"));
         assertEq(ballot, _w(".case.ballotSubject"));
         assertEq(
-            Hashes.commitment(Role.Juror, _a(".commitments.jurorSigner"), ballot, digest), _w(".commitments.juror")
+            Hashes.commitment(Role.Juror, _a(".commitments.jurorSigner"), ballot, digest),
+            _w(".commitments.juror")
         );
     }
 
@@ -147,7 +150,8 @@ contract HashesTest is Test {
             );
             assertEq(ticket, _w(string.concat(at, ".ticket")));
             assertEq(
-                Hashes.isDrawn(ticket, _u(string.concat(at, ".rate"))), json.readBool(string.concat(at, ".drawn"))
+                Hashes.isDrawn(ticket, _u(string.concat(at, ".rate"))),
+                json.readBool(string.concat(at, ".drawn"))
             );
             uint256 count = _u(string.concat(at, ".seatCount"));
             bytes32 pool = _w(".request.message.pool");
@@ -156,7 +160,9 @@ contract HashesTest is Test {
                 _u(string.concat(at, ".validator"))
             );
             bytes32 user = bytes32(uint256(uint160(_a(string.concat(at, ".user")))));
-            assertEq(Hashes.draw(Hashes.DRAW_SET, randomness, pool, user, i, count), _u(string.concat(at, ".set")));
+            assertEq(
+                Hashes.draw(Hashes.DRAW_SET, randomness, pool, user, i, count), _u(string.concat(at, ".set"))
+            );
         }
     }
 
@@ -165,22 +171,28 @@ contract HashesTest is Test {
             string memory at = string.concat(".ticketRounds[", vm.toString(i), "]");
             PoolParams memory p;
             p.limits.stride = uint16(_u(string.concat(at, ".stride")));
-            assertEq(p.ticketRound(uint64(_u(string.concat(at, ".round")))), _u(string.concat(at, ".ticketRound")));
+            assertEq(
+                p.ticketRound(uint64(_u(string.concat(at, ".round")))), _u(string.concat(at, ".ticketRound"))
+            );
         }
     }
 
-    /// @dev 10,000 responses: the drawn share matches the rate, and validators are uniform over seats.
-    function test_DrawnShareAndUniformValidators() public pure {
+    /// @dev 10,000 responses, as crates/protocol simulates them: the drawn share matches the rate, validators are uniform over
+    /// seats, and both languages draw the same.
+    function test_DrawnShareAndUniformValidators() public view {
         uint256 seats = 60;
         uint256 rate = uint256(3 << 64) / 10;
         uint256 drawn;
         uint256[] memory counts = new uint256[](seats);
         for (uint256 i; i < 10_000; ++i) {
-            bytes32 randomness = keccak256(abi.encode(i / 50));
-            bytes32 ticket = Hashes.ticket(randomness, keccak256(abi.encode(i, 1)), keccak256(abi.encode(i, 2)));
+            bytes32 randomness = keccak256(abi.encode(i / 50, 0));
+            bytes32 ticket =
+                Hashes.ticket(randomness, keccak256(abi.encode(i, 1)), keccak256(abi.encode(i, 2)));
             if (Hashes.isDrawn(ticket, rate)) ++drawn;
-            ++counts[Hashes.draw(Hashes.DRAW_VALIDATOR, randomness, bytes32("pool"), ticket, 0, seats)];
+            ++counts[Hashes.draw(Hashes.DRAW_VALIDATOR, randomness, keccak256("pool"), ticket, 0, seats)];
         }
+        assertEq(drawn, _u(".simulation.drawn"));
+        assertEq(counts, json.readUintArray(".simulation.counts"));
         // 3.5 standard errors of 10,000 draws at 0.3.
         assertApproxEqAbs(drawn, 3000, 160);
         uint256 squares;

@@ -122,26 +122,4 @@ mod tests {
         assert_eq!(all, [0, 1, 2, 3, 4]);
         assert!(jury_places(B256::ZERO, B256::ZERO, B256::ZERO, 5, 0).is_empty());
     }
-
-    /// 10,000 responses: the drawn share matches the rate, and validators are uniform over seats.
-    #[test]
-    fn drawn_share_matches_the_rate_and_validators_are_uniform() {
-        let (pool, seats, rate) = (B256::repeat_byte(9), 60u32, 0.3f64);
-        let threshold = U256::from((rate * 2f64.powi(64)) as u128);
-        let (mut drawn, mut counts) = (0u32, vec![0u32; seats as usize]);
-        for i in 0..10_000u64 {
-            let randomness = keccak256((i / 50).to_be_bytes());
-            let ticket =
-                Ticket::new(randomness, keccak256(i.to_be_bytes()), keccak256((i + 1_000_000).to_be_bytes()));
-            drawn += u32::from(ticket.is_drawn(threshold));
-            counts[Draw::Validator.place(randomness, pool, ticket.0, 0, seats).unwrap() as usize] += 1;
-        }
-        let share = f64::from(drawn) / 1e4;
-        let error = (rate * (1.0 - rate) / 1e4).sqrt();
-        assert!((share - rate).abs() < 3.5 * error, "share {share}, 1σ {error}");
-        let expected = 1e4 / f64::from(seats);
-        let chi2: f64 = counts.iter().map(|c| (f64::from(*c) - expected).powi(2) / expected).sum();
-        // 99.9 % quantile of χ² with 59 degrees of freedom.
-        assert!(chi2 < 98.3, "χ² {chi2}");
-    }
 }

@@ -2,6 +2,7 @@
 //! change of the protocol.
 
 use alloy_primitives::{Address, B256, U256, keccak256};
+use alloy_sol_types::SolValue;
 use assay_protocol::*;
 use serde_json::{Value, json};
 
@@ -30,7 +31,34 @@ fn request() -> InferenceRequest {
     }
 }
 
+/// 10,000 responses, 50 to a ticket round, at a rate of 0.3 over 60 seats: how many are drawn, and how often each seat checks.
+fn simulation() -> (u32, Vec<u32>) {
+    let word = |n: u64, salt: u64| keccak256((U256::from(n), U256::from(salt)).abi_encode());
+    let (pool, rate) = (keccak256(b"pool"), (U256::from(3) << 64) / U256::from(10));
+    let (mut drawn, mut counts) = (0, vec![0; 60]);
+    for i in 0..10_000 {
+        let randomness = word(i / 50, 0);
+        let ticket = Ticket::new(randomness, word(i, 1), word(i, 2));
+        drawn += u32::from(ticket.is_drawn(rate));
+        counts[Draw::Validator.place(randomness, pool, ticket.0, 0, 60).unwrap() as usize] += 1;
+    }
+    (drawn, counts)
+}
+
+/// The drawn share matches the rate, and validators are uniform over seats.
+#[test]
+fn drawn_share_matches_the_rate_and_validators_are_uniform() {
+    let (drawn, counts) = simulation();
+    // 3.5 standard errors of 10,000 draws at 0.3.
+    assert!((2840..=3160).contains(&drawn), "{drawn} of 10,000");
+    let expected = 10_000.0 / 60.0;
+    let chi2: f64 = counts.iter().map(|c| (f64::from(*c) - expected).powi(2) / expected).sum();
+    // 99.9 % quantile of χ² with 59 degrees of freedom.
+    assert!(chi2 < 98.3, "χ² {chi2}");
+}
+
 fn vectors() -> Value {
+    let (drawn, counts) = simulation();
     let separator = domain(31337, address(100));
     let request = request();
     let cancel = Cancel { request: hash_of(&request), round: 8_000_000_001 };
@@ -117,6 +145,7 @@ fn vectors() -> Value {
         "ticketRounds": (0..30u64).map(|i| json!({
             "round": 1000 + i, "stride": 1 + i % 7, "ticketRound": ticket_round(1000 + i, 1 + (i % 7) as u16),
         })).collect::<Vec<_>>(),
+        "simulation": { "drawn": drawn, "counts": counts },
         "accepted": roots,
     })
 }
