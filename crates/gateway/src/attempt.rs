@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use alloy_primitives::{Address, B256, Bytes};
 use assay_protocol::wire::{CancelBody, InferBody, InferEvent, ResponseBody, VoucherBody};
 use assay_protocol::{
-    Cancel, Finish, InferenceInput, InferenceRequest, Role, Voucher, commitment, hash_of, output_hash,
-    ticket_nonce_hash, verify_signature,
+    Cancel, Digest, DigestInputs, Finish, InferenceInput, InferenceRequest, Role, Voucher, commitment,
+    hash_of, output_hash, ticket_nonce_hash, verify_signature,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -75,7 +75,8 @@ pub(crate) async fn run(
     let answer = loop {
         let event = tokio::select! {
             event = events.next() => event?,
-            () = cancel.cancelled(), if cancelled.is_none() => {
+            // Only once something was delivered: an answer without tokens can't be accepted.
+            () = cancel.cancelled(), if cancelled.is_none() && !tokens.is_empty() => {
                 cancelled = Some(send_cancel(node, candidate, hash).await?);
                 continue;
             }
@@ -158,6 +159,19 @@ async fn send_cancel(node: &Inner, candidate: &Candidate, request: B256) -> Resu
     }
 }
 
+/// The digest that an answer must commit to, from what the user holds.
+pub(crate) fn digest_of(node: &Inner, request: &InferenceRequest, answer: &ResponseBody) -> Option<Digest> {
+    let inputs = DigestInputs {
+        model_root: node.params.basis.modelRoot,
+        input_hash: request.inputHash,
+        prompt_tokens: answer.response.promptTokens,
+        finish: answer.response.finish()?,
+        tokens: &answer.tokens,
+        work: answer.work,
+    };
+    Some(inputs.digest())
+}
+
 /// Everything that a user must hold and have checked before it acknowledges. Returns the response's units.
 async fn verify(
     node: &Inner,
@@ -202,9 +216,12 @@ async fn verify(
     {
         return invalid("its hash or counts are not those of the output".into());
     }
-    let expected = commitment(Role::Server, request.server, response.subject(), answer.digest);
-    if response.commitment != expected {
-        return invalid("its commitment is not to the digest that came with it".into());
+    let Some(digest) = digest_of(node, request, answer) else {
+        return invalid("its finish is unknown".into());
+    };
+    // The digest is made of the very tokens that were streamed, so nobody can commit to one output and deliver another.
+    if response.commitment != commitment(Role::Server, request.server, response.subject(), digest) {
+        return invalid("its commitment does not fit the output".into());
     }
     let ends = tokens.last().is_some_and(|last| {
         input.stop.contains(last) || node.config.model.tokenizer().end_tokens().contains(last)

@@ -7,6 +7,7 @@ use alloy_primitives::Address;
 use assay_protocol::wire::{CheckBody, CheckReply, ResponseBody, VoucherBody};
 use assay_protocol::{Challenge, Role, Ticket, commitment, hash_of, verify_signature};
 
+use crate::attempt::digest_of;
 use crate::records::{Checked, Exchange, Progress};
 use crate::status::CheckStatus;
 use crate::{Inner, NodeError, dispute};
@@ -158,7 +159,7 @@ async fn check(node: &Inner, exchange: &Exchange, answer: &ResponseBody) -> Resu
             tracing::warn!(%validator, why, "the validator's answer is not acceptable; drawing the next");
             continue;
         }
-        if reply.digest == answer.digest {
+        if Some(reply.digest) == digest_of(node, &exchange.request, answer) {
             return Ok(Checking::Equal(validator));
         }
         return Ok(Checking::Unequal(

@@ -8,6 +8,7 @@ use assay_chain::{Case, ChainError, abi, convert, submit_rounds};
 use assay_protocol::wire::ResponseBody;
 use assay_protocol::{Digest, Evidence, hash_of};
 
+use crate::attempt::digest_of;
 use crate::records::{Checked, Exchange};
 use crate::status::CheckStatus;
 use crate::{Inner, NodeError};
@@ -24,6 +25,7 @@ pub(crate) async fn pursue(
 ) -> Result<(), NodeError> {
     let response = hash_of(&answer.response);
     let disputes = node.chain.deployment().disputes;
+    let until = node.beacon.chain().time_of(check.ticket_round)? + u64::from(node.params.windows.dispute);
     let id = loop {
         let known = node.chain.call(disputes, abi::Disputes::disputeOfCall { response }).await;
         match known {
@@ -38,6 +40,8 @@ pub(crate) async fn pursue(
                     tracing::info!(%response, "an accused seat was convicted in another dispute");
                     return Ok(());
                 }
+                // Too little money or a pool in the way now may be different in a moment; the window decides.
+                Err(error) if Inner::now().as_secs() < until => retry(&error).await,
                 Err(error) => return Err(error.into()),
             },
             Err(error) if error.is_retryable() => retry(&error).await,
@@ -49,7 +53,9 @@ pub(crate) async fn pursue(
         index.pool(node.config.pool).and_then(|p| p.owner_of(check.challenge.seat)).unwrap_or_default()
     };
     node.statuses.set(hash_of(&exchange.request), CheckStatus::Unequal { validator, dispute: Some(id) });
-    drive(node, exchange, id, &[check.reply.digest, answer.digest]).await
+    let digests: Vec<Digest> =
+        digest_of(node, &exchange.request, answer).into_iter().chain([check.reply.digest]).collect();
+    drive(node, exchange, id, &digests).await
 }
 
 async fn retry(error: &ChainError) {

@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use alloy_primitives::{B256, U256, keccak256};
 use assay_chain::AccountKind;
-use assay_engine::run;
 use assay_protocol::wire::{CheckBody, CheckReply, ErrorCode, WireError};
 use assay_protocol::{
-    CheckAnswer, Evidence, InferenceInput, Role, Ticket, commitment, hash_of, ticket_nonce_hash,
-    verify_signature,
+    CheckAnswer, Evidence, Role, Ticket, commitment, hash_of, ticket_nonce_hash, verify_signature,
 };
 
 use crate::records::{Check, CheckProgress};
@@ -29,26 +27,15 @@ pub(crate) async fn answer(node: &Arc<Inner>, body: CheckBody) -> Result<CheckRe
     if keccak256(&body.input) != body.request.inputHash {
         return Err(WireError::new(ErrorCode::BadInput, "input does not hash to the request's inputHash"));
     }
-    let input = InferenceInput::decode(&body.input)
-        .map_err(|e| WireError::new(ErrorCode::BadInput, e.to_string()))?;
-    let Ok(permit) = node.permits.clone().acquire_owned().await else {
+    let count = body.response.outputTokens;
+    let Some(digest) = node.digest_of(body.input.clone(), count).await else {
         return Err(WireError::new(ErrorCode::Unavailable, "the server is stopping"));
     };
-    let (model, options) = (node.config.model.clone(), node.config.options);
-    let count = body.response.outputTokens;
-    let outcome = tokio::task::spawn_blocking(move || {
-        let _permit = permit;
-        run(&model, &input, Some(count), options)
-    })
-    .await
-    .map_err(internal)?
-    .map_err(|e| WireError::new(ErrorCode::BadInput, e.to_string()))?;
-
-    let expected = commitment(Role::Server, body.request.server, body.response.subject(), outcome.digest);
+    let expected = commitment(Role::Server, body.request.server, body.response.subject(), digest);
     let equal = expected == body.response.commitment;
     let answer = CheckAnswer {
         response: response_hash,
-        commitment: commitment(Role::Validator, node.account, response_hash, outcome.digest),
+        commitment: commitment(Role::Validator, node.account, response_hash, digest),
         seat: body.challenge.seat,
         round: node.current_round(),
     };
@@ -64,7 +51,7 @@ pub(crate) async fn answer(node: &Arc<Inner>, body: CheckBody) -> Result<CheckRe
             challengeSignature: body.challenge_signature,
             answerSignature: signature,
         },
-        digest: outcome.digest,
+        digest: digest,
         ticket_round,
         progress: if equal { CheckProgress::Equal } else { CheckProgress::Unequal },
     };

@@ -16,22 +16,27 @@ use crate::records::Lane;
 struct Exposure {
     count: u64,
     units: u64,
+    /// Units of the response that waits for its voucher, and until when it may come (unix seconds). A user that never
+    /// acknowledges has cost this server the answer; it does not lose its credit for good.
+    pending: Option<(u64, u64)>,
 }
 
 impl Exposure {
     fn of(lane: &Lane) -> Self {
-        let pending = lane.pending.as_ref().map_or(0, |p| p.units);
         Self {
-            count: (lane.accepted.count() + u64::from(lane.pending.is_some()))
-                .saturating_sub(lane.redeemed_count),
-            units: (lane.accepted.units() + pending).saturating_sub(lane.redeemed_units),
+            count: lane.accepted.count().saturating_sub(lane.redeemed_count),
+            units: lane.accepted.units().saturating_sub(lane.redeemed_units),
+            pending: lane.pending.as_ref().map(|p| (p.units, p.until)),
         }
     }
 
-    fn cost(self, params: &PoolParams) -> U256 {
+    fn cost(self, params: &PoolParams, now: u64) -> U256 {
+        let pending = self.pending.filter(|(_, until)| now <= *until).map(|(units, _)| units);
+        let count = self.count + u64::from(pending.is_some());
+        let units = self.units + pending.unwrap_or(0);
         let prices = &params.prices;
-        (U256::from(prices.rewardFixed) + U256::from(prices.feeFixed)) * U256::from(self.count)
-            + (U256::from(prices.rewardUnit) + U256::from(prices.feeUnit)) * U256::from(self.units)
+        (U256::from(prices.rewardFixed) + U256::from(prices.feeFixed)) * U256::from(count)
+            + (U256::from(prices.rewardUnit) + U256::from(prices.feeUnit)) * U256::from(units)
     }
 }
 
@@ -75,10 +80,11 @@ impl Book {
         user: Address,
         max_units: u64,
         limit: U256,
+        now: u64,
     ) -> Result<Reservation, WireError> {
         let mut book = lock(&self.0);
         let account = book.entry(user).or_default();
-        let owed: U256 = account.lanes.values().map(|e| e.cost(params)).sum::<U256>() + account.running;
+        let owed: U256 = account.lanes.values().map(|e| e.cost(params, now)).sum::<U256>() + account.running;
         let amount = params.fee(max_units);
         if owed + amount > limit {
             return Err(WireError::new(
@@ -127,7 +133,12 @@ mod tests {
             lane: 1,
             last_sequence: accepted,
             accepted: range,
-            pending: pending.then_some(Pending { response: B256::ZERO, sequence: accepted + 1, units: 100 }),
+            pending: pending.then_some(Pending {
+                response: B256::ZERO,
+                sequence: accepted + 1,
+                units: 100,
+                until: 60,
+            }),
             voucher: None,
             redeemed_count: redeemed,
             redeemed_units: 100 * redeemed,
@@ -139,21 +150,27 @@ mod tests {
     fn credit_counts_what_is_running_unacknowledged_and_unredeemed() {
         let (book, params) = (Arc::new(Book::default()), params());
         let limit = U256::from(3 * 740);
-        let first = book.reserve(&params, Address::ZERO, 100, limit).unwrap();
-        let second = book.reserve(&params, Address::ZERO, 100, limit).unwrap();
+        let first = book.reserve(&params, Address::ZERO, 100, limit, 50).unwrap();
+        let second = book.reserve(&params, Address::ZERO, 100, limit, 50).unwrap();
         book.update(&lane(0, true, 0));
-        let refused = book.reserve(&params, Address::ZERO, 100, limit).unwrap_err();
+        let refused = book.reserve(&params, Address::ZERO, 100, limit, 50).unwrap_err();
         assert_eq!(refused.code, ErrorCode::NoCredit);
         drop(first);
         drop(second);
         book.update(&lane(2, false, 0));
-        let third = book.reserve(&params, Address::ZERO, 100, limit).unwrap();
-        assert!(book.reserve(&params, Address::ZERO, 100, limit).is_err());
+        let third = book.reserve(&params, Address::ZERO, 100, limit, 50).unwrap();
+        assert!(book.reserve(&params, Address::ZERO, 100, limit, 50).is_err());
         drop(third);
         book.update(&lane(2, false, 2));
-        let all: Vec<_> = (0..3).map(|_| book.reserve(&params, Address::ZERO, 100, limit).unwrap()).collect();
+        let all: Vec<_> =
+            (0..3).map(|_| book.reserve(&params, Address::ZERO, 100, limit, 50).unwrap()).collect();
         assert_eq!(all.len(), 3);
+        drop(all);
+        // An answer that was never acknowledged counts until its time is over.
+        book.update(&lane(4, true, 2));
+        assert!(book.reserve(&params, Address::ZERO, 100, limit, 60).is_err());
+        book.reserve(&params, Address::ZERO, 100, limit, 61).unwrap();
         // Another user has a credit of its own.
-        book.reserve(&params, Address::repeat_byte(1), 100, limit).unwrap();
+        book.reserve(&params, Address::repeat_byte(1), 100, limit, 50).unwrap();
     }
 }

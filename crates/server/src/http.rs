@@ -8,6 +8,7 @@ use assay_protocol::wire::{
     MAX_BODY_BYTES, ServerInfo, VERSION, VOUCHER_PATH, VoucherBody, WireError,
 };
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::response::sse::{Event, Sse};
@@ -46,17 +47,22 @@ impl IntoResponse for Refusal {
     }
 }
 
+/// A body, unless it is over the cap or broke off.
+type Received = Result<Bytes, BytesRejection>;
+
 /// The body as a message of the protocol. Not axum's extractor: its errors are not of this protocol.
-fn parse<T: serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, Refusal> {
-    serde_json::from_slice(body).map_err(|e| Refusal(WireError::new(ErrorCode::Malformed, e.to_string())))
+fn parse<T: serde::de::DeserializeOwned>(body: Received) -> Result<T, Refusal> {
+    let malformed = |e: String| Refusal(WireError::new(ErrorCode::Malformed, e));
+    let body = body.map_err(|e| malformed(e.body_text()))?;
+    serde_json::from_slice(&body).map_err(|e| malformed(e.to_string()))
 }
 
 async fn info(State(node): Node) -> Json<ServerInfo> {
     Json(ServerInfo { version: VERSION.into(), pool: node.config.pool, server: node.account })
 }
 
-async fn infer_(State(node): Node, body: Bytes) -> Result<Response, Refusal> {
-    let body: InferBody = parse(&body)?;
+async fn infer_(State(node): Node, body: Received) -> Result<Response, Refusal> {
+    let body: InferBody = parse(body)?;
     let event = |event: &InferEvent| Event::default().json_data(event).unwrap_or_default();
     Ok(match infer::accept(&node, body).await? {
         infer::Accepted::Stored(response) => {
@@ -75,19 +81,19 @@ async fn infer_(State(node): Node, body: Bytes) -> Result<Response, Refusal> {
     })
 }
 
-async fn cancel(State(node): Node, body: Bytes) -> Result<StatusCode, Refusal> {
-    let body: CancelBody = parse(&body)?;
+async fn cancel(State(node): Node, body: Received) -> Result<StatusCode, Refusal> {
+    let body: CancelBody = parse(body)?;
     infer::cancel(&node, body).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn voucher(State(node): Node, body: Bytes) -> Result<StatusCode, Refusal> {
-    let body: VoucherBody = parse(&body)?;
+async fn voucher(State(node): Node, body: Received) -> Result<StatusCode, Refusal> {
+    let body: VoucherBody = parse(body)?;
     vouchers::accept(&node, body).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn check_(State(node): Node, body: Bytes) -> Result<Response, Refusal> {
-    let body: CheckBody = parse(&body)?;
+async fn check_(State(node): Node, body: Received) -> Result<Response, Refusal> {
+    let body: CheckBody = parse(body)?;
     Ok(Json(check::answer(&node, body).await?).into_response())
 }

@@ -69,7 +69,8 @@ pub(crate) async fn accept(node: &Arc<Inner>, body: InferBody) -> Result<Accepte
     // Checked before the order is on disk: a refused input spends no number.
     let generation = Generation::start(&node.config.model, &input, node.config.options)
         .map_err(|e| WireError::new(ErrorCode::BadInput, e.to_string()))?;
-    let reservation = node.credit.reserve(&node.params, request.user, u64::from(request.maxUnits), limit)?;
+    let reservation =
+        node.credit.reserve(&node.params, request.user, u64::from(request.maxUnits), limit, Inner::now())?;
     spend(node, &body)?;
 
     let cancelled = Arc::new(AtomicBool::new(false));
@@ -280,7 +281,8 @@ fn compute(
     events: &mpsc::Sender<InferEvent>,
 ) -> Result<Option<ResponseBody>, WireError> {
     let request = &body.request;
-    while !cancelled.load(Ordering::Acquire) {
+    // A cancelled answer has at least one token: none has no price and no digest worth the name.
+    while generation.tokens().is_empty() || !cancelled.load(Ordering::Acquire) {
         let Some(token) = generation.next_token() else { break };
         if events.blocking_send(InferEvent::Tokens { tokens: vec![token] }).is_err() {
             abandon(node, body)?;
@@ -319,8 +321,9 @@ fn compute(
         response: hash_of(&response),
         sequence: request.sequence,
         units: node.params.units(response.promptTokens, response.outputTokens),
+        until: request.deadline + u64::from(node.params.windows.request),
     };
-    let answer = ResponseBody { response, signature, digest, tokens };
+    let answer = ResponseBody { response, signature, work: generation.work(), tokens };
     let lane = node
         .store
         .write(|w| {

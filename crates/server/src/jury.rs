@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use alloy_primitives::{Bytes, U256};
+use alloy_primitives::U256;
 use assay_chain::{Case, ChainError, abi};
-use assay_engine::run;
-use assay_protocol::{Digest, InferenceInput};
+use assay_protocol::Digest;
 
 use crate::{Inner, lock};
 
@@ -59,17 +58,7 @@ async fn recompute(node: &Arc<Inner>, case: &Case) -> Option<Digest> {
     if let Some(known) = lock(&node.verdicts).get(&case.id()).copied() {
         return Some(known);
     }
-    let input = InferenceInput::decode(case.dispute.input.as_ref().map(Bytes::as_ref)?).ok()?;
-    let permit = node.permits.clone().acquire_owned().await.ok()?;
-    let (model, options) = (node.config.model.clone(), node.config.options);
-    let count = case.dispute.record.outputTokens;
-    let outcome = tokio::task::spawn_blocking(move || {
-        let _permit = permit;
-        run(&model, &input, Some(count), options)
-    })
-    .await
-    .ok()?
-    .ok()?;
-    lock(&node.verdicts).insert(case.id(), outcome.digest);
-    Some(outcome.digest)
+    let digest = node.digest_of(case.dispute.input.clone()?, case.dispute.record.outputTokens).await?;
+    lock(&node.verdicts).insert(case.id(), digest);
+    Some(digest)
 }

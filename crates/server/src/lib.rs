@@ -16,12 +16,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, Bytes};
 use assay_beacon::Client as BeaconClient;
 use assay_chain::{Chain, Follower, PrivateKeySigner};
-use assay_engine::{Model, Options};
+use assay_engine::{InputRefused, Model, Options, run};
 use assay_protocol::wire::{ErrorCode, WireError};
-use assay_protocol::{Eip712Domain, PoolParams};
+use assay_protocol::{Digest, Eip712Domain, InferenceInput, PoolParams, refused_digest};
 use assay_store::{Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -157,6 +157,24 @@ impl Inner {
             Ok(round) => Ok(B256::from(round.randomness())),
             Err(error) => Err(WireError::new(ErrorCode::Unavailable, format!("beacon: {error}"))),
         }
+    }
+
+    /// The right digest of an input at a count of output tokens, also where `f` refuses the input. `None`: the server is
+    /// stopping.
+    async fn digest_of(&self, input: Bytes, count: u32) -> Option<Digest> {
+        let permit = self.permits.clone().acquire_owned().await.ok()?;
+        let (model, options) = (self.config.model.clone(), self.config.options);
+        let computing = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let outcome = InferenceInput::decode(&input)
+                .map_err(InputRefused::from)
+                .and_then(|decoded| run(&model, &decoded, Some(count), options));
+            match outcome {
+                Ok(outcome) => outcome.digest,
+                Err(_) => refused_digest(model.root(), alloy_primitives::keccak256(&input)),
+            }
+        });
+        computing.await.ok()
     }
 
     fn sign<T: assay_protocol::SolStruct>(&self, message: &T) -> Result<alloy_primitives::Bytes, WireError> {

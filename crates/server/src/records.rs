@@ -70,6 +70,8 @@ pub(crate) struct Pending {
     pub(crate) response: B256,
     pub(crate) sequence: u64,
     pub(crate) units: u64,
+    /// Until when it counts against the user's credit, unix seconds.
+    pub(crate) until: u64,
 }
 
 /// A lane and what it has earned.

@@ -72,47 +72,71 @@ fn log(what: &str, result: Result<(), DutyError>) {
 async fn redeem(node: &Arc<Inner>) -> Result<(), DutyError> {
     let lanes = node.store.list::<Lane>("redeemable")?;
     for batch in lanes.chunks(BATCH) {
-        let vouchers: Vec<_> = batch.iter().filter_map(|lane| lane.voucher.clone()).collect();
-        let call = abi::Lanes::redeemCall {
-            pool: node.config.pool,
-            server: node.account,
-            vouchers: vouchers.iter().map(|(v, _)| convert(v)).collect(),
-            signatures: vouchers.iter().map(|(_, s)| s.clone()).collect(),
-        };
-        match node.chain.send(node.chain.deployment().lanes, call).await {
-            Ok(_) => {}
-            // An earlier transaction went through after all: what is on-chain counts.
-            Err(error) if error.is_revert("NothingToRedeem") => {}
-            Err(error) => return Err(error.into()),
-        }
-        for lane in batch {
-            let on_chain = node
-                .chain
-                .call(
-                    node.chain.deployment().lanes,
-                    abi::Lanes::laneOfCall {
-                        pool: node.config.pool,
-                        user: lane.user,
-                        server: node.account,
-                        lane: lane.lane,
-                    },
-                )
-                .await?;
-            let updated = node.store.write(|w| {
-                let lane = w.get::<Lane>(&crate::records::lane_key(lane.user, lane.lane))?;
-                let lane = lane.map(|lane| Lane {
-                    redeemed_count: on_chain.count,
-                    redeemed_units: on_chain.units,
-                    ..lane
-                });
-                if let Some(lane) = &lane {
-                    w.put(lane)?;
+        match redeem_batch(node, batch).await {
+            // One user can spoil a batch, by leaving or by redeeming first: then each lane goes by itself.
+            Err(DutyError::Chain(ChainError::Reverted { .. })) if batch.len() > 1 => {
+                for lane in batch {
+                    if let Err(error) = redeem_batch(node, std::slice::from_ref(lane)).await {
+                        tracing::warn!(user = %lane.user, lane = lane.lane, %error, "a voucher was not redeemed");
+                    }
                 }
-                Ok::<_, StoreError>(lane)
-            })?;
-            if let Some(lane) = updated {
-                node.credit.update(&lane);
             }
+            Err(error @ DutyError::Chain(ChainError::Reverted { .. })) => {
+                tracing::warn!(user = %batch[0].user, lane = batch[0].lane, %error, "a voucher was not redeemed");
+            }
+            result => result?,
+        }
+    }
+    Ok(())
+}
+
+async fn redeem_batch(node: &Arc<Inner>, batch: &[Lane]) -> Result<(), DutyError> {
+    let vouchers: Vec<_> = batch.iter().filter_map(|lane| lane.voucher.clone()).collect();
+    let call = abi::Lanes::redeemCall {
+        pool: node.config.pool,
+        server: node.account,
+        vouchers: vouchers.iter().map(|(v, _)| convert(v)).collect(),
+        signatures: vouchers.iter().map(|(_, s)| s.clone()).collect(),
+    };
+    let mut expired = false;
+    match node.chain.send(node.chain.deployment().lanes, call).await {
+        Ok(_) => {}
+        // An earlier transaction went through after all: what is on-chain counts.
+        Err(error) if batch.len() == 1 && error.is_revert("NothingToRedeem") => {}
+        Err(error) if batch.len() == 1 && error.is_revert("VoucherExpired") => {
+            tracing::error!(user = %batch[0].user, %error, "earned, and lost");
+            expired = true;
+        }
+        Err(error) => return Err(error.into()),
+    }
+    for lane in batch {
+        let on_chain = node
+            .chain
+            .call(
+                node.chain.deployment().lanes,
+                abi::Lanes::laneOfCall {
+                    pool: node.config.pool,
+                    user: lane.user,
+                    server: node.account,
+                    lane: lane.lane,
+                },
+            )
+            .await?;
+        let updated = node.store.write(|w| {
+            let lane = w.get::<Lane>(&crate::records::lane_key(lane.user, lane.lane))?;
+            let lane = lane.map(|lane| Lane {
+                redeemed_count: on_chain.count,
+                redeemed_units: on_chain.units,
+                voucher: lane.voucher.filter(|_| !expired),
+                ..lane
+            });
+            if let Some(lane) = &lane {
+                w.put(lane)?;
+            }
+            Ok::<_, StoreError>(lane)
+        })?;
+        if let Some(lane) = updated {
+            node.credit.update(&lane);
         }
     }
     Ok(())

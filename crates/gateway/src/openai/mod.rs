@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use assay_protocol::Finish;
 use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
@@ -43,6 +44,14 @@ pub(crate) fn router(node: Arc<Inner>) -> Router {
         .route("/assay/v1/requests/{id}", get(status))
         .fallback(|| async {
             ApiError::new(StatusCode::NOT_FOUND, "invalid_request_error", "not_found", "no such path")
+        })
+        .method_not_allowed_fallback(|| async {
+            ApiError::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "invalid_request_error",
+                "method_not_allowed",
+                "this path takes another method",
+            )
         })
         .layer(middleware::from_fn_with_state(node.clone(), authorize))
         .layer(DefaultBodyLimit::max(MAX_BODY))
@@ -98,8 +107,9 @@ struct StatusQuery {
 async fn status(
     State(node): Node,
     Path(id): Path<String>,
-    Query(query): Query<StatusQuery>,
+    query: Result<Query<StatusQuery>, QueryRejection>,
 ) -> Result<Json<RequestStatus>, ApiError> {
+    let Query(query) = query.map_err(|e| ApiError::invalid("wait", "invalid_type", e.body_text()))?;
     let Some(mut watch) = node.statuses.watch(&id) else {
         return Err(ApiError::new(
             StatusCode::NOT_FOUND,
@@ -115,16 +125,23 @@ async fn status(
     Ok(Json(status))
 }
 
-async fn chat(State(node): Node, body: Bytes) -> Response {
-    answer(node, Kind::Chat, &body).await.unwrap_or_else(ApiError::into_response)
+/// A body, unless it is over the cap or broke off.
+type Received = Result<Bytes, BytesRejection>;
+
+async fn chat(State(node): Node, body: Received) -> Response {
+    answer(node, Kind::Chat, body).await.unwrap_or_else(ApiError::into_response)
 }
 
-async fn completion(State(node): Node, body: Bytes) -> Response {
-    answer(node, Kind::Completion, &body).await.unwrap_or_else(ApiError::into_response)
+async fn completion(State(node): Node, body: Received) -> Response {
+    answer(node, Kind::Completion, body).await.unwrap_or_else(ApiError::into_response)
 }
 
-async fn answer(node: Arc<Inner>, kind: Kind, body: &[u8]) -> Result<Response, ApiError> {
-    let order = request::parse(kind, body, &node.config.model, &node.config.model_name, &node.params)?;
+async fn answer(node: Arc<Inner>, kind: Kind, body: Received) -> Result<Response, ApiError> {
+    let body = body.map_err(|e| ApiError {
+        status: e.status(),
+        ..ApiError::invalid("body", "unreadable_body", e.body_text())
+    })?;
+    let order = request::parse(kind, &body, &node.config.model, &node.config.model_name, &node.params)?;
     let shape = Shape::new(&node, kind, &order);
     let text = TextStream::new(node.config.model.tokenizer(), order.stop_strings.clone());
     let asked = ask(&node, order.input);

@@ -103,8 +103,11 @@ pub(crate) fn parse(
         .tokenizer()
         .encode_prompt(&prompt)
         .map_err(|e| ApiError::invalid(prompt_field, "invalid_prompt", e.to_string()))?;
-    let max_tokens =
-        max_tokens(get("max_completion_tokens").or(get("max_tokens")), tokens.len(), model, params)?;
+    let limit = match get("max_completion_tokens") {
+        Some(value) => ("max_completion_tokens", Some(value)),
+        None => ("max_tokens", get("max_tokens")),
+    };
+    let max_tokens = max_tokens(limit, (prompt_field, tokens.len()), model, params)?;
     let input = InferenceInput {
         nonce: rand::random(),
         max_tokens,
@@ -172,9 +175,10 @@ fn chat_prompt(messages: Option<&Value>, model: &Model) -> Result<String, ApiErr
     template.render(&chat, true).map_err(|e| bad(&e.to_string()))
 }
 
+/// Output tokens to order. `limit` and `prompt` come with the names of their fields.
 fn max_tokens(
-    value: Option<&Value>,
-    prompt: usize,
+    (field, value): (&str, Option<&Value>),
+    (prompt_field, prompt): (&str, usize),
     model: &Model,
     params: &PoolParams,
 ) -> Result<u32, ApiError> {
@@ -186,26 +190,22 @@ fn max_tokens(
     let most = by_context.min(by_pool);
     if most == 0 {
         return Err(ApiError::invalid(
-            "messages",
+            prompt_field,
             "prompt_too_large",
             format!("the prompt's {prompt} tokens leave no room for an answer"),
         ));
     }
+    let invalid = |code, why: String| Err(ApiError::invalid(field, code, format!("'{field}' {why}")));
     match value {
         None => Ok(most.min(DEFAULT_MAX_TOKENS)),
         Some(value) => match value.as_u64() {
             Some(n) if n >= 1 && n <= u64::from(most) => Ok(n as u32),
-            Some(0) => {
-                Err(ApiError::invalid("max_tokens", "invalid_value", "'max_tokens' must be at least 1"))
-            }
-            Some(n) => Err(ApiError::invalid(
-                "max_tokens",
+            Some(0) => invalid("invalid_value", "must be at least 1".into()),
+            Some(n) => invalid(
                 "max_tokens_too_large",
-                format!("'max_tokens' is {n}; after this prompt the pool and the model allow {most}"),
-            )),
-            None => {
-                Err(ApiError::invalid("max_tokens", "invalid_type", "'max_tokens' must be a whole number"))
-            }
+                format!("is {n}; after this prompt the pool and the model allow {most}"),
+            ),
+            None => invalid("invalid_type", "must be a whole number".into()),
         },
     }
 }
