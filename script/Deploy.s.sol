@@ -23,7 +23,7 @@ contract Deploy is Script {
         uint64 genesis = uint64(vm.envUint("DRAND_GENESIS"));
         uint64 period = uint64(vm.envUint("DRAND_PERIOD"));
         address token = vm.envOr("ASSAY_TOKEN", address(0));
-        uint256 startBlock = block.number;
+        uint256 startBlock = _startBlock();
 
         vm.startBroadcast();
         address sender = msg.sender;
@@ -51,12 +51,23 @@ contract Deploy is Script {
         _write(m, arbiter, beacon, token, startBlock);
     }
 
+    function _path() private view returns (string memory) {
+        return vm.envOr(
+            "ASSAY_DEPLOYMENT_FILE", string.concat("deployments/", vm.toString(block.chainid), ".json")
+        );
+    }
+
+    /// @dev A deployment that is there already keeps its first block, or nodes would miss its earlier events.
+    function _startBlock() private view returns (uint256) {
+        if (!vm.exists(_path())) return block.number;
+        string memory json = vm.readFile(_path());
+        bool there = vm.parseJsonAddress(json, ".ledger").code.length != 0;
+        return there ? vm.parseJsonUint(json, ".startBlock") : block.number;
+    }
+
     function _write(Modules memory m, address arbiter, address beacon, address token, uint256 startBlock)
         private
     {
-        string memory path = vm.envOr(
-            "ASSAY_DEPLOYMENT_FILE", string.concat("deployments/", vm.toString(block.chainid), ".json")
-        );
         string memory o = "deployment";
         vm.serializeUint(o, "chainId", block.chainid);
         vm.serializeUint(o, "startBlock", startBlock);
@@ -68,6 +79,6 @@ contract Deploy is Script {
         vm.serializeAddress(o, "disputes", m.disputes);
         vm.serializeAddress(o, "arbiter", arbiter);
         vm.serializeAddress(o, "beacon", beacon);
-        vm.writeJson(vm.serializeAddress(o, "token", token), path);
+        vm.writeJson(vm.serializeAddress(o, "token", token), _path());
     }
 }

@@ -21,6 +21,8 @@ pub struct Case {
     pub jury: Jury,
     /// The arbiter's contract.
     pub arbiter: Address,
+    /// Seconds that jurors have to commit.
+    pub commit_window: u64,
     /// An accused seat was convicted in another dispute: this one closes unjudged.
     pub moot: bool,
 }
@@ -43,6 +45,7 @@ impl Case {
             ballot,
             jury,
             arbiter: pool.params.basis.arbiter,
+            commit_window: pool.params.windows.commit.into(),
             moot: dispute.is_moot(pool),
         })
     }
@@ -111,7 +114,9 @@ impl Case {
             }
         } else if jury.seats.is_empty() {
             let drawn_at = beacon.chain().time_of(jury.round).unwrap_or(u64::MAX);
-            if time >= drawn_at + patience {
+            // Later the contract refuses: jurors would have no time.
+            let draw_end = jury.commit_end.saturating_sub(self.commit_window.div_ceil(2));
+            if time >= drawn_at + patience && time <= draw_end {
                 let known = follower.read().await.rounds.contains(&jury.round);
                 if !known {
                     let pool = self.dispute.record.pool;

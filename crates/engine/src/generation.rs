@@ -72,6 +72,11 @@ impl Generation {
         &self.tokens
     }
 
+    /// Work digest of the output so far.
+    pub fn work(&self) -> B256 {
+        self.work.value()
+    }
+
     /// The digest of the output so far, ended by `finish`: the generation's own where it has ended, otherwise
     /// [`Finish::Cancelled`]. Valid after any number of tokens.
     pub fn digest(&self, finish: Finish) -> Digest {

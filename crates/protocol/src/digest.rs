@@ -92,6 +92,17 @@ impl DigestInputs<'_> {
     }
 }
 
+/// The right digest of an input that `f` refuses (malformed, or outside the model's limits): nobody may answer it, and a
+/// jury must be able to say so. `keccak(keccak("assay.refused.v1") ‖ version ‖ modelRoot ‖ inputHash)`.
+pub fn refused_digest(model_root: B256, input_hash: B256) -> Digest {
+    let mut hasher = Keccak256::new();
+    hasher.update(keccak256(b"assay.refused.v1"));
+    hasher.update(ARITHMETIC_VERSION.to_be_bytes());
+    hasher.update(model_root);
+    hasher.update(input_hash);
+    Digest(hasher.finalize())
+}
+
 /// Hash of an output: `keccak("assay.output.v1" hash ‖ tokens)`, what a response signs and a user checks the
 /// streamed tokens against.
 pub fn output_hash(tokens: &[u32]) -> B256 {

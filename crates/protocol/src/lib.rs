@@ -12,7 +12,7 @@ mod messages;
 mod pool;
 pub mod wire;
 
-pub use digest::{ARITHMETIC_VERSION, Digest, DigestInputs, WorkDigest, output_hash};
+pub use digest::{ARITHMETIC_VERSION, Digest, DigestInputs, WorkDigest, output_hash, refused_digest};
 pub use input::{InferenceInput, InputError, MAX_INPUT_BYTES, MAX_STOP_TOKENS, Sampling};
 
 pub use accepted::{Accepted, AcceptedRange};

@@ -72,8 +72,8 @@ pub struct ResponseBody {
     pub response: InferenceResponse,
     /// The server's signature of it.
     pub signature: Bytes,
-    /// The digest that it commits to; for the user alone.
-    pub digest: Digest,
+    /// Work digest: with it, input and output the user computes the digest that the response commits to.
+    pub work: B256,
     /// All output tokens, so that a stored response can be had again.
     pub tokens: Vec<u32>,
 }

@@ -271,6 +271,9 @@ async fn start_beacon(plan: &Plan, restarted: &UnboundedSender<Restarted>) -> Re
 
 async fn deploy(plan: &Plan, rpc_url: &str, devnet: &DevnetChain) -> Result<PathBuf> {
     let file = plan.dir.join("deployment.json");
+    // forge may write below target/ alone, wherever the network's own folder is.
+    let written = plan.root.join(format!("target/devnet/deployment-{}.json", std::process::id()));
+    std::fs::create_dir_all(plan.root.join("target/devnet"))?;
     let info = devnet.info();
     let output = Command::new(tools::path(&plan.root, "forge"))
         .current_dir(&plan.root)
@@ -279,17 +282,18 @@ async fn deploy(plan: &Plan, rpc_url: &str, devnet: &DevnetChain) -> Result<Path
         .env("DRAND_PUBLIC_KEY", format!("0x{}", hex::encode(info.public_key_uncompressed())))
         .env("DRAND_GENESIS", info.genesis().to_string())
         .env("DRAND_PERIOD", info.period().to_string())
-        .env("ASSAY_DEPLOYMENT_FILE", &file)
+        .env("ASSAY_DEPLOYMENT_FILE", &written)
         .output()
         .await
         .wrap_err("can't run forge")?;
-    if !output.status.success() || !file.exists() {
+    if !output.status.success() || !written.exists() {
         bail!(
             "deploying failed:\n{}\n{}",
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr)
         );
     }
+    std::fs::rename(&written, &file).or_else(|_| std::fs::copy(&written, &file).map(drop))?;
     Ok(file)
 }
 
