@@ -535,7 +535,7 @@ async fn wire_checks(network: &Network, orders: &Orders<'_>) -> Result<Vec<Answe
                         Ok(serde_json::from_slice(&bytes)?)
                     };
                     let first = reply().await?;
-                    ensure!(first.digest == answer.digest, "honest servers differ");
+                    ensure!(first.digest == orders.digest(&request, &answer)?, "honest servers differ");
                     ensure!(reply().await? == first, "the stored answer of a check differs");
                 }
             }

@@ -106,6 +106,11 @@ impl Books {
         self.answers.is_empty()
     }
 
+    /// Accepted answers of a server so far.
+    pub fn of(&self, server: Address) -> u64 {
+        self.answers.iter().filter(|a| a.server == server).count() as u64
+    }
+
     /// Responses and units that a server has been paid for, by server.
     ///
     /// # Errors

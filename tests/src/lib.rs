@@ -15,7 +15,7 @@ pub use api::{Api, Reply, Streamed};
 pub use books::{Answer, Books, Holdings};
 pub use network::{Network, Options, Paused, root};
 pub use orders::{Orders, Outcome, Place, refusal};
-pub use proxy::{Call, Instead, Proxy, Tamper, recommit};
+pub use proxy::{Call, Instead, Proxy, Tamper};
 
 /// Pause between two looks at something that sends no event.
 const LOOK: Duration = Duration::from_millis(100);

@@ -9,8 +9,8 @@ use assay_protocol::wire::{
     INFER_PATH, InferBody, InferEvent, ResponseBody, VOUCHER_PATH, VoucherBody, WireError,
 };
 use assay_protocol::{
-    AcceptedRange, Eip712Domain, InferenceInput, InferenceRequest, PoolParams, Sampling, Voucher, hash_of,
-    ticket_nonce_hash,
+    AcceptedRange, Digest, DigestInputs, Eip712Domain, InferenceInput, InferenceRequest, PoolParams,
+    Sampling, Voucher, hash_of, ticket_nonce_hash,
 };
 use eyre::{Context, Result, bail, ensure, eyre};
 use reqwest::Client;
@@ -210,6 +210,22 @@ impl<'a> Orders<'a> {
             }
         }
         bail!("the stream ended without an answer")
+    }
+
+    /// The digest that an answer commits to.
+    ///
+    /// # Errors
+    /// Its finish is no finish.
+    pub fn digest(&self, request: &InferenceRequest, answer: &ResponseBody) -> Result<Digest> {
+        let inputs = DigestInputs {
+            model_root: self.params.basis.modelRoot,
+            input_hash: request.inputHash,
+            prompt_tokens: answer.response.promptTokens,
+            finish: answer.response.finish().ok_or_else(|| eyre!("no finish"))?,
+            tokens: &answer.tokens,
+            work: answer.work,
+        };
+        Ok(inputs.digest())
     }
 
     /// The voucher for the only response of a lane.

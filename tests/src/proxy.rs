@@ -4,16 +4,18 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
 use assay_chain::{PrivateKeySigner, sign};
-use assay_protocol::wire::{ErrorCode, INFER_PATH, InferEvent, ResponseBody, VOUCHER_PATH, WireError};
-use assay_protocol::{Eip712Domain, Role, commitment};
+use assay_protocol::wire::{
+    ErrorCode, INFER_PATH, InferBody, InferEvent, ResponseBody, VOUCHER_PATH, WireError,
+};
+use assay_protocol::{DigestInputs, Eip712Domain, Finish, Role, commitment};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use eyre::Result;
+use eyre::{Result, eyre};
 use futures::StreamExt;
 use reqwest::Client;
 use tokio::net::TcpListener;
@@ -27,10 +29,12 @@ const MAX_BODY: usize = 1 << 20;
 /// What happens to answers that pass through.
 #[derive(Debug, Clone, Copy)]
 pub enum Tamper {
-    /// The signed response is changed and signed again with the server's own key: it is as a server would lie.
-    Response(fn(&mut ResponseBody, Address)),
-    /// The response carries another signature than the server's.
-    Signature(fn(&mut ResponseBody)),
+    /// The response is changed, then commits to what it says and is signed with the server's own key: as a server would lie.
+    Consistent(fn(&mut ResponseBody)),
+    /// The response is changed and signed with the server's own key.
+    Signed(fn(&mut ResponseBody)),
+    /// The response is changed.
+    Changed(fn(&mut ResponseBody)),
     /// The response is kept back until its ticket's value is public.
     Late,
     /// After so many events of tokens something else comes instead of the rest.
@@ -72,6 +76,7 @@ struct Target {
     url: String,
     account: Address,
     key: PrivateKeySigner,
+    model_root: B256,
 }
 
 #[derive(Debug, Default)]
@@ -104,9 +109,17 @@ impl Drop for Proxy {
     }
 }
 
-/// Makes a changed response commit to its digest again.
-pub fn recommit(body: &mut ResponseBody, server: Address) {
-    body.response.commitment = commitment(Role::Server, server, body.response.subject(), body.digest);
+/// Makes a changed response commit to its parts again.
+fn recommit(body: &mut ResponseBody, server: Address, model_root: B256, input_hash: B256) {
+    let inputs = DigestInputs {
+        model_root,
+        input_hash,
+        prompt_tokens: body.response.promptTokens,
+        finish: body.response.finish().unwrap_or(Finish::Length),
+        tokens: &body.tokens,
+        work: body.work,
+    };
+    body.response.commitment = commitment(Role::Server, server, body.response.subject(), inputs.digest());
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -139,14 +152,15 @@ impl Proxy {
     ///
     /// # Errors
     /// A server has no key file.
-    pub fn serve(&self, network: &Network) -> Result<()> {
+    pub async fn serve(&self, network: &Network) -> Result<()> {
+        let model_root = {
+            let index = network.follower.read().await;
+            index.pool(network.pool).ok_or_else(|| eyre!("no pool"))?.params.basis.modelRoot
+        };
         let mut settings = lock(&self.shared.settings);
         for name in network.servers() {
-            let target = Target {
-                url: network.url(&name)?,
-                account: network.account(&name)?,
-                key: network.key(&name)?,
-            };
+            let (url, account) = (network.url(&name)?, network.account(&name)?);
+            let target = Target { url, account, key: network.key(&name)?, model_root };
             settings.targets.insert(name, target);
         }
         settings.domain = Some(network.chain.deployment().domain());
@@ -198,6 +212,7 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response
     let Ok(body) = axum::body::to_bytes(request.into_body(), MAX_BODY).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
+    let input_hash = serde_json::from_slice::<InferBody>(&body).map_or(B256::ZERO, |b| b.request.inputHash);
     let mut call = shared.client.request(method, format!("{}{path}", target.url)).body(body);
     if let Some(kind) = headers.get("content-type") {
         call = call.header("content-type", kind);
@@ -211,7 +226,7 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response
     let beacon = lock(&shared.beacon).clone();
     tokio::spawn(async move {
         // A gateway that hangs up ends it.
-        let _ = relay(answer, tamper, &target, &domain, beacon, &sender).await;
+        let _ = relay(answer, tamper, &target, input_hash, &domain, beacon, &sender).await;
     });
     let stream = futures::stream::unfold(receiver, |mut receiver| async move {
         receiver.recv().await.map(|bytes| (Ok::<_, Infallible>(bytes), receiver))
@@ -227,6 +242,7 @@ async fn relay(
     answer: reqwest::Response,
     tamper: Tamper,
     target: &Target,
+    input_hash: B256,
     domain: &Eip712Domain,
     beacon: Option<assay_beacon::Client>,
     sender: &mpsc::Sender<Bytes>,
@@ -251,11 +267,16 @@ async fn relay(
                 }
             };
             match tamper {
-                Tamper::Response(change) => {
-                    change(&mut body, target.account);
+                Tamper::Consistent(change) => {
+                    change(&mut body);
+                    recommit(&mut body, target.account, target.model_root, input_hash);
                     body.signature = sign(&target.key, domain, &body.response)?;
                 }
-                Tamper::Signature(change) => change(&mut body),
+                Tamper::Signed(change) => {
+                    change(&mut body);
+                    body.signature = sign(&target.key, domain, &body.response)?;
+                }
+                Tamper::Changed(change) => change(&mut body),
                 Tamper::Late => {
                     if let Some(beacon) = &beacon {
                         beacon.wait(body.response.round + 2).await?;
