@@ -1,6 +1,7 @@
 //! From an input to an accepted answer: whom to ask, and whom next.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use alloy_primitives::{Address, Bytes};
 use assay_protocol::InferenceInput;
@@ -12,6 +13,8 @@ use crate::attempt::{self, AttemptError, Candidate, Delivered};
 use crate::peer::PeerError;
 use crate::{Inner, NodeError};
 
+/// How long a caller waits for a beacon that does not answer. The round that draws the set is public by then.
+const BEACON: Duration = Duration::from_secs(8);
 /// Tokens that wait for a slow caller.
 const BUFFER: usize = 256;
 
@@ -135,8 +138,15 @@ async fn next_candidate(node: &Inner, tried: &[Address]) -> Result<Option<Candid
     let round = node.current_round().max(1);
     let epoch = node.epoch_of_round(round).map_err(unavailable)?;
     let first = node.first_round_of(epoch).map_err(unavailable)?;
-    let randomness = node.randomness(first).await.map_err(unavailable)?;
+    let drawn = tokio::time::timeout(BEACON, node.randomness(first)).await;
+    let randomness = drawn
+        .map_err(|_| AskError::Unavailable("the beacon does not answer".into()))?
+        .map_err(|e| AskError::Unavailable(format!("the beacon can't be reached: {e}")))?;
     let index = node.follower.read().await;
+    // A chain that hangs gives no error. Its seats are known up to the epoch after its last block.
+    if node.params.epoch_of(index.time) + 1 < epoch {
+        return Err(AskError::Unavailable(format!("the chain's last block is of unix time {}", index.time)));
+    }
     let pool =
         index.pool(node.config.pool).ok_or_else(|| unavailable(NodeError::NoPool(node.config.pool)))?;
     if !pool.is_open(epoch) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use alloy_primitives::{Address, B256, Bytes};
 use assay_chain::AccountKind;
@@ -17,6 +18,8 @@ use tokio::sync::mpsc;
 use crate::records::{Answer, Equivocation, Lane, Pending, Progress, lane_key, request_key};
 use crate::{Inner, ROUND_SLACK, internal, lock};
 
+/// How long an order waits for a beacon that does not answer: less than a user waits for a server.
+const BEACON: Duration = Duration::from_secs(5);
 /// Events of an answer that wait for a slow reader; the computation waits with them.
 const BUFFER: usize = 64;
 
@@ -192,9 +195,16 @@ async fn check_seat(node: &Inner, request: &InferenceRequest) -> Result<(), Wire
     if node.time_of(first)? < start {
         first += 1;
     }
-    let randomness = node.randomness(first).await?;
+    let Ok(drawn) = tokio::time::timeout(BEACON, node.randomness(first)).await else {
+        return refuse(ErrorCode::Unavailable, "the beacon does not answer");
+    };
+    let randomness = drawn?;
     let index = node.follower.read().await;
     let Some(pool) = index.pool(node.config.pool) else { return refuse(ErrorCode::Unavailable, "no pool") };
+    // A chain that hangs gives no error. Its seats are known up to the epoch after its last block.
+    if node.params.epoch_of(index.time) + 1 < epoch {
+        return refuse(ErrorCode::Unavailable, format!("the chain's last block is of unix time {}", index.time));
+    }
     if !pool.is_open(epoch) {
         return refuse(
             ErrorCode::Unavailable,
