@@ -21,6 +21,8 @@ contract Checks is IChecks, SignedMessages {
     address public immutable DISPUTES;
 
     mapping(bytes32 poolUserResponse => Claim) private _claims;
+    /// @dev What claims took from a user's bond, by period of a voucher's lifetime.
+    mapping(bytes32 pool => mapping(address user => mapping(uint256 period => uint256))) private _fromBond;
 
     constructor(Modules memory modules) SignedMessages(modules.ledger, modules.staking) {
         POOLS = modules.pools;
@@ -53,8 +55,9 @@ contract Checks is IChecks, SignedMessages {
         uint256 cost = p.check(c.units);
         uint256 held = LEDGER.balanceOf(pool, AccountKind.Check, user);
         if (held < cost) {
-            uint256 bond = LEDGER.balanceOf(pool, AccountKind.Bond, user);
-            require(held + bond >= cost, CheckNotFunded(e.request.user, cost, held + bond));
+            uint256 left = _bondLeft(p, pool, e.request.user);
+            require(held + left >= cost, CheckNotFunded(e.request.user, cost, held + left));
+            _fromBond[pool][e.request.user][block.timestamp / p.windows.voucher] += cost - held;
             LEDGER.move(pool, AccountKind.Bond, user, AccountKind.Claim, keyOf(validator), cost - held);
             LEDGER.move(pool, AccountKind.Check, user, AccountKind.Claim, keyOf(validator), held);
         } else {
@@ -113,7 +116,18 @@ contract Checks is IChecks, SignedMessages {
         return _claims[_claimId(pool, user, response)];
     }
 
+    /// @inheritdoc IChecks
+    function bondLeft(bytes32 pool, address user) external view returns (uint256) {
+        return _bondLeft(PoolStore.load(POOLS, pool), pool, user);
+    }
+
     // -------------------------------------------------------------------------------------------------- internals
+
+    function _bondLeft(PoolParams memory p, bytes32 pool, address user) private view returns (uint256) {
+        uint256 bond = LEDGER.balanceOf(pool, AccountKind.Bond, keyOf(user));
+        uint256 left = p.checkReserve() - _fromBond[pool][user][block.timestamp / p.windows.voucher];
+        return bond < left ? bond : left;
+    }
 
     function _verify(PoolParams memory p, Evidence calldata e) private view returns (Checked memory c) {
         _verifyMessages(p, e, c);

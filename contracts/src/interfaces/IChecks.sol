@@ -79,5 +79,9 @@ interface IChecks {
     /// @return unpaid Whether the check has not been paid by a claim before.
     function replace(bytes32 pool, address user, bytes32 response) external returns (bool unpaid);
 
+    /// @notice What claims may still take from the user's bond in the current period, where its check account is empty: at most
+    /// ten of the largest checks in each period of a voucher's lifetime.
+    function bondLeft(bytes32 pool, address user) external view returns (uint256);
+
     function claimOf(bytes32 pool, address user, bytes32 response) external view returns (Claim memory);
 }

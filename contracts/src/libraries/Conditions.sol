@@ -33,7 +33,7 @@ library Conditions {
         (bool covered, uint256 net) = netStake(p);
         require(covered && net >= 2 * p.juryBudget(), PoolRefused(Condition.Coverage));
         require(_deterrence(p, net), PoolRefused(Condition.Deterrence));
-        require(_forfeiture(p, net), PoolRefused(Condition.Forfeiture));
+        require(_forfeiture(p), PoolRefused(Condition.Forfeiture));
         require(_positiveBurn(p), PoolRefused(Condition.PositiveBurn));
         require(_participation(p), PoolRefused(Condition.Participation));
         require(_windows(p, period), PoolRefused(Condition.Windows));
@@ -115,14 +115,12 @@ library Conditions {
         return int256(p.challengeRate(m) * caught * (pay + net)) - int256((pay + p.prices.outsideGain) << 96);
     }
 
-    /// @dev Vesting outlasts every window, so a conviction takes the pay of all other wrong answers too; what they gain
-    /// beyond that is worst for the smallest.
-    function _forfeiture(PoolParams memory p, uint256 net) private pure returns (bool) {
-        uint256 honest = uint256(p.prices.rewardUnit) + p.prices.rewardFixed;
-        uint256 wrong = uint256(p.prices.outsideGain) + p.prices.costUnit;
-        return
-            wrong <= honest
-                || (p.limits.maxPending > 0 && uint256(p.limits.maxPending) * (wrong - honest) < net);
+    /// @dev Vesting outlasts every window, so a conviction takes the pay of all other wrong answers too. Where a wrong answer
+    /// gains no more than an honest one earns, no number of them pays; the smallest response decides. A larger g would need a
+    /// bound on the answers given before a conviction, which nothing enforces.
+    function _forfeiture(PoolParams memory p) private pure returns (bool) {
+        return uint256(p.prices.outsideGain) + p.prices.costUnit
+            <= uint256(p.prices.rewardUnit) + p.prices.rewardFixed;
     }
 
     /// @dev Base fees exceed the e-money made of them, coefficient by coefficient; that implies
@@ -156,9 +154,10 @@ library Conditions {
             && p.windows.request > 0;
     }
 
+    /// @dev A dispute, one answer, and what claims may take within any voucher's lifetime, which touches two of their periods.
     function _bond(PoolParams memory p) private pure returns (bool) {
         uint256 m = p.limits.maxUnits;
-        return p.prices.minBond >= p.juryBudget() + p.prices.freezePrice + p.fee(m) + 10 * p.check(m);
+        return p.prices.minBond >= p.juryBudget() + p.prices.freezePrice + p.fee(m) + 2 * p.checkReserve();
     }
 
     /// @dev `P_frame·(2(S/3 + fee + base fee) + J) < (1 − P_frame)(1 − r)·J`: opening a dispute in the hope of a colluding

@@ -12,6 +12,7 @@ using {
     units,
     juryBudget,
     checkCredit,
+    checkReserve,
     epochOf,
     ticketRound
 } for PoolParams global;
@@ -58,7 +59,6 @@ struct Rates {
 struct Limits {
     uint32 maxUnits;
     uint32 maxInputBytes;
-    uint32 maxPending; // answers a seat may have given before a freeze; matters only where g exceeds the honest margin
     uint32 promptWeight; // units a prompt token weighs
     uint32 outputWeight; // units an output token weighs
     uint16 stride; // ticket rounds are multiples of it
@@ -150,6 +150,12 @@ function juryBudget(PoolParams memory p) pure returns (uint256) {
 function checkCredit(PoolParams memory p, uint256 count, uint256 m) pure returns (uint256) {
     uint256 cost = uint256(p.prices.checkFixed) * count + uint256(p.prices.rewardUnit) * m + discountOf(p, m);
     return (challengeRate(p, p.limits.maxUnits) * cost) >> 64;
+}
+
+/// @dev Most that claims take from a user's bond within one period of a voucher's lifetime: ten of the largest checks. More
+/// would let a user that checks itself empty the bond which its vouchers rest on.
+function checkReserve(PoolParams memory p) pure returns (uint256) {
+    return 10 * check(p, p.limits.maxUnits);
 }
 
 /// @dev Epoch of a moment.

@@ -72,6 +72,27 @@ contract ChecksClaimTest is AssayTest {
         assertEq(balanceOf(AccountKind.Bond, user), 0);
     }
 
+    /// @dev A user that checks itself must not empty the bond that its vouchers rest on.
+    function test_RevertWhen_ClaimsWouldTakeMoreThanTheirShareOfTheBond() public {
+        uint256 reserve = params.checkReserve();
+        // A whole period lies ahead.
+        vm.warp((block.timestamp / params.windows.voucher + 1) * params.windows.voucher);
+        uint256 taken;
+        uint64 sequence;
+        while (taken + cost <= reserve) {
+            checks.claim(drawn(0, ++sequence, RIGHT, RIGHT));
+            taken += cost;
+            assertEq(checks.bondLeft(pool, user), reserve - taken);
+        }
+        assertGt(sequence, 9);
+        Evidence memory e = drawn(0, ++sequence, RIGHT, RIGHT);
+        vm.expectRevert(abi.encodeWithSelector(IChecks.CheckNotFunded.selector, user, cost, reserve - taken));
+        checks.claim(e);
+        assertEq(balanceOf(AccountKind.Bond, user), 4_000_000 - taken);
+        skip(params.windows.voucher);
+        assertEq(checks.bondLeft(pool, user), reserve);
+    }
+
     /// @dev Invariant 3: a check is paid once, also when another draw's validator answered as well.
     function test_RevertWhen_AResponseIsClaimedTwice() public {
         Evidence memory e = drawn(0, 1, RIGHT, RIGHT);

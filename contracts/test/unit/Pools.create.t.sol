@@ -55,8 +55,8 @@ contract PoolsCreateTest is AssayTest {
     /// @dev Every field holds another value, so that two that were exchanged would show.
     function test_EveryFieldIsLoadedFromItsPlace() public {
         PoolParams memory p;
-        uint256[50] memory words;
-        for (uint256 i; i < 50; ++i) {
+        uint256[49] memory words;
+        for (uint256 i; i < 49; ++i) {
             words[i] = i + 101;
         }
         p = abi.decode(abi.encode(words), (PoolParams));
@@ -94,10 +94,9 @@ contract PoolsCreateTest is AssayTest {
         assertEq(q.rates.auditUnit, 124);
         assertEq(q.rates.collusion, 125);
         assertEq(q.rates.discount, 126);
-        uint256[11] memory limits = [
+        uint256[10] memory limits = [
             uint256(q.limits.maxUnits),
             q.limits.maxInputBytes,
-            q.limits.maxPending,
             q.limits.promptWeight,
             q.limits.outputWeight,
             q.limits.stride,
@@ -107,7 +106,7 @@ contract PoolsCreateTest is AssayTest {
             q.limits.firstJury,
             q.limits.secondJury
         ];
-        for (uint256 i; i < 11; ++i) {
+        for (uint256 i; i < 10; ++i) {
             assertEq(limits[i], 127 + i);
         }
         uint256[13] memory windows = [
@@ -126,7 +125,7 @@ contract PoolsCreateTest is AssayTest {
             q.windows.exit
         ];
         for (uint256 i; i < 13; ++i) {
-            assertEq(windows[i], 138 + i);
+            assertEq(windows[i], 137 + i);
         }
         assertEq(keccak256(abi.encode(q)), id);
     }

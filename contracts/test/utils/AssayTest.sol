@@ -117,7 +117,6 @@ abstract contract AssayTest is Test {
         p.limits = Limits({
             maxUnits: 1_000,
             maxInputBytes: 16_384,
-            maxPending: 0,
             promptWeight: 1,
             outputWeight: 2,
             stride: 1,

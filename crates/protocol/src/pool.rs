@@ -49,7 +49,6 @@ sol! {
     struct Limits {
         uint32 maxUnits;
         uint32 maxInputBytes;
-        uint32 maxPending;
         uint32 promptWeight;
         uint32 outputWeight;
         uint16 stride;

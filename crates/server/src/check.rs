@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use alloy_primitives::{B256, U256, keccak256};
-use assay_chain::AccountKind;
+use assay_chain::{AccountKind, abi};
 use assay_protocol::wire::{CheckBody, CheckReply, ErrorCode, WireError};
 use assay_protocol::{
     CheckAnswer, Evidence, Role, Ticket, commitment, hash_of, ticket_nonce_hash, verify_signature,
@@ -140,8 +140,8 @@ async fn check_due(node: &Inner, body: &CheckBody, response_hash: B256) -> Resul
         Some((seat, owner)) => return not_due(format!("the ticket drew seat {seat} of {owner}")),
         None => return not_due("the pool is empty"),
     }
-    let funds =
-        pool.balance_of(AccountKind::Check, request.user) + pool.balance_of(AccountKind::Bond, request.user);
+    let e_money = pool.balance_of(AccountKind::Check, request.user);
+    drop(index);
     let promised: U256 = node
         .store
         .list::<Check>("equal")
@@ -150,8 +150,14 @@ async fn check_due(node: &Inner, body: &CheckBody, response_hash: B256) -> Resul
         .filter(|c| c.evidence.request.user == request.user)
         .map(|c| node.params.check(units_of(node, c)))
         .sum();
-    if funds < promised + node.params.check(units) {
-        return not_due("the user can't pay for this check");
+    let due = promised + node.params.check(units);
+    if e_money < due {
+        let call = abi::Checks::bondLeftCall { pool: node.config.pool, user: request.user };
+        let left = node.chain.call(node.chain.deployment().checks, call).await;
+        let left = left.map_err(|e| WireError::new(ErrorCode::Unavailable, e.to_string()))?;
+        if e_money + left < due {
+            return not_due("the user can't pay for this check");
+        }
     }
     Ok(ticket_round)
 }
