@@ -203,7 +203,10 @@ async fn check_seat(node: &Inner, request: &InferenceRequest) -> Result<(), Wire
     let Some(pool) = index.pool(node.config.pool) else { return refuse(ErrorCode::Unavailable, "no pool") };
     // A chain that hangs gives no error. Its seats are known up to the epoch after its last block.
     if node.params.epoch_of(index.time) + 1 < epoch {
-        return refuse(ErrorCode::Unavailable, format!("the chain's last block is of unix time {}", index.time));
+        return refuse(
+            ErrorCode::Unavailable,
+            format!("the chain's last block is of unix time {}", index.time),
+        );
     }
     if !pool.is_open(epoch) {
         return refuse(
