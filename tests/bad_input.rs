@@ -272,6 +272,9 @@ async fn wire_bodies(orders: &Orders<'_>) -> Result<()> {
 /// A change to an otherwise good order, made before it is signed.
 type Change = fn(&mut InferenceRequest, &mut Bytes, &Place);
 
+/// A change to a signature.
+type Spoil = fn(&mut Vec<u8>);
+
 async fn wire_requests(network: &Network, orders: &Orders<'_>) -> Result<()> {
     let changes: &[(&str, ErrorCode, Change)] = &[
         ("wrong pool", ErrorCode::WrongRecipient, |r, _, _| r.pool = B256::repeat_byte(7)),
@@ -336,7 +339,7 @@ async fn wire_requests(network: &Network, orders: &Orders<'_>) -> Result<()> {
         let body = InferBody { request, signature, input: encoded };
         refused(what, orders.send(&place.url, INFER_PATH, &body).await?, ErrorCode::BadSignature)?;
     }
-    let tampered: [(&str, fn(&mut Vec<u8>)); 6] = [
+    let tampered: [(&str, Spoil); 6] = [
         ("no signature", Vec::clear),
         ("short signature", |s| s.truncate(64)),
         ("long signature", |s| s.push(0)),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use alloy_primitives::B256;
 use assay_protocol::wire::{INFER_PATH, VOUCHER_PATH};
 use assay_protocol::{Finish, output_hash};
-use assay_tests::{Books, Instead, Network, Options, Proxy, Tamper, until};
+use assay_tests::{Books, Instead, Network, Options, Orders, Proxy, Tamper, until};
 use eyre::{Result, ensure, eyre};
 
 const LIMIT: Duration = Duration::from_secs(40);
@@ -171,11 +171,13 @@ async fn next_server(
     what: &str,
     tamper: Tamper,
 ) -> Result<()> {
-    let bad = &network.servers()[0];
-    let account = network.account(bad)?;
-    proxy.tamper(std::slice::from_ref(bad), tamper);
-    proxy.take_calls();
+    let orders = Orders::new(network).await?;
     until("an order that the bad server had first and another one answered", LIMIT, async || {
+        // Somebody of this epoch's set, so that it is asked.
+        let account = orders.place().await?.server;
+        let bad = network.name_of(account)?;
+        proxy.tamper(std::slice::from_ref(&bad), tamper);
+        proxy.take_calls();
         let reply = network.api.chat(&network.api.order(PROMPT, TOKENS)).await?;
         let calls = proxy.take_calls();
         let asked: BTreeSet<&str> =

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use assay_tests::{Books, Network, Options, until};
+use assay_tests::{Books, Network, Options, Orders, until};
 use eyre::{Result, ensure, eyre};
 use futures::future::join_all;
 
@@ -27,8 +27,9 @@ async fn an_outage_is_said_clearly_and_is_over_when_it_is_over() -> Result<()> {
 
 /// A server that is down is passed over.
 async fn server_down(network: &Network, books: &mut Books) -> Result<()> {
-    let name = "server1";
-    let account = network.account(name)?;
+    // Somebody of this epoch's set, so that it is asked.
+    let account = Orders::new(network).await?.place().await?.server;
+    let name = &network.name_of(account)?;
     let supervisor = network.pause("devnet")?;
     let killed = network.kill(name)?;
     until("an order that went from the dead server to the next", LIMIT, async || {
