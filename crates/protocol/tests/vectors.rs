@@ -1,6 +1,8 @@
 //! `tests/vectors/protocol.json`, which the contracts' tests read too. `ASSAY_BLESS=1` writes it anew; a change in it is a
 //! change of the protocol.
 
+#![allow(clippy::unwrap_used, reason = "clippy sees tests, but not their helpers")]
+
 use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_sol_types::SolValue;
 use assay_protocol::*;

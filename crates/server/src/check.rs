@@ -51,7 +51,7 @@ pub(crate) async fn answer(node: &Arc<Inner>, body: CheckBody) -> Result<CheckRe
             challengeSignature: body.challenge_signature,
             answerSignature: signature,
         },
-        digest: digest,
+        digest,
         ticket_round,
         progress: if equal { CheckProgress::Equal } else { CheckProgress::Unequal },
     };
