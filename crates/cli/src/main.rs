@@ -4,6 +4,8 @@ mod commands;
 mod network;
 mod node;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 /// A network for verified AI inference: servers stake and answer, a random beacon picks what others recompute, and a wrong
@@ -40,8 +42,17 @@ enum Command {
     Beacon(commands::beacon::Args),
 }
 
-fn main() -> eyre::Result<()> {
-    let cli = Cli::parse();
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> eyre::Result<()> {
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("ASSAY_LOG")
