@@ -93,7 +93,10 @@ pub(crate) async fn status(
     Ok(client.get(url).bearer_auth(key).send().await?.error_for_status()?.json().await?)
 }
 
-pub(crate) async fn run(args: Args) -> Result<()> {
+pub(crate) async fn run(mut args: Args) -> Result<()> {
+    // The base URL that OpenAI's clients want is as good.
+    let url = args.url.trim_end_matches('/');
+    args.url = url.strip_suffix("/v1").unwrap_or(url).to_owned();
     let client = reqwest::Client::new();
     let models: Value = client
         .get(format!("{}/v1/models", args.url))

@@ -133,7 +133,12 @@ fn welcome(network: &LocalNetwork, plan: &Plan) {
     println!("chain    {}", network.rpc_url);
     println!("pool     {}", network.pool);
     println!("logs     {}", plan.dir.display());
-    println!("\ntry:     assay ask \"Tell me a story about a brave fox\" --url {}", network.gateway_url);
+    let program = std::env::current_exe()?;
+    println!(
+        "\ntry:     {} ask \"Tell me a story about a brave fox\" --url {}",
+        program.display(),
+        network.gateway_url
+    );
     println!(
         "or:      curl {}/v1/chat/completions -H 'Authorization: Bearer {}' -H 'Content-Type: application/json' \\\n           \
          -d '{{\"model\":\"{MODEL}\",\"messages\":[{{\"role\":\"user\",\"content\":\"Tell me a story about a brave fox\"}}]}}'",

@@ -17,7 +17,7 @@ pub(crate) struct Args {
     /// The pool's model, a GGUF file: for its tokenizer and chat template.
     #[arg(long, env = "ASSAY_MODEL", value_name = "FILE")]
     model: PathBuf,
-    /// What the API calls the model; the file's name if nothing is given.
+    /// What the API calls the model; the file's name if none is given.
     #[arg(long)]
     model_name: Option<String>,
     /// Where to listen; port 0 takes a free one.

@@ -8,7 +8,7 @@ use assay_engine::{Backend, Generation, Model, Options};
 use assay_protocol::{Finish, InferenceInput, Sampling};
 use eyre::{Context, Result};
 
-/// Runs a model locally, exactly as a server would, and prints the text as it comes.
+/// Runs a model locally, exactly as a server would, and prints the continuation as it comes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A GGUF file.
@@ -29,10 +29,10 @@ pub(crate) struct Args {
     /// Keeps so many of the most likely tokens; 0 keeps all.
     #[arg(long, default_value_t = 0)]
     top_k: u32,
-    /// Of the sampling.
+    /// Seed of the sampling.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Threads.
+    /// Threads to compute with.
     #[arg(long, default_value_t = 1)]
     threads: usize,
     /// auto, reference, avx2 or avx512; all give the same bits.

@@ -29,7 +29,7 @@ pub(crate) struct CreateArgs {
     /// Where others can get the file.
     #[arg(long, default_value = "")]
     uri: String,
-    /// The token; the deployment's own if none is given.
+    /// Address of the token; the deployment's own if none is given.
     #[arg(long)]
     token: Option<Address>,
 }

@@ -22,7 +22,7 @@ pub(crate) struct Args {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: String,
-    /// The address to announce on-chain; http and the listening one if none is given.
+    /// The address to announce on-chain; http:// and the listening one if none is given.
     #[arg(long)]
     announce: Option<String>,
     /// Seats to hold: buys what is missing with the account's free money in the pool.

@@ -178,6 +178,8 @@ impl Launch {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(errors)
+            // Ctrl-C is for this process, which stops its children in order.
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .wrap_err_with(|| format!("can't start {name}"))?;
