@@ -133,7 +133,7 @@ fn welcome(network: &LocalNetwork, plan: &Plan) {
     println!("chain    {}", network.rpc_url);
     println!("pool     {}", network.pool);
     println!("logs     {}", plan.dir.display());
-    let program = std::env::current_exe()?;
+    let program = std::env::current_exe().unwrap_or_else(|_| "assay".into());
     println!(
         "\ntry:     {} ask \"Tell me a story about a brave fox\" --url {}",
         program.display(),
