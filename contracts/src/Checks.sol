@@ -8,8 +8,9 @@ import { ILedger } from "./interfaces/ILedger.sol";
 import { IStaking } from "./interfaces/IStaking.sol";
 import { Hashes } from "./libraries/Hashes.sol";
 import { PoolStore } from "./libraries/PoolStore.sol";
+import { Clock, Clocks } from "./libraries/Clocks.sol";
 import { AccountKind, keyOf } from "./types/Accounts.sol";
-import { Evidence, Finish } from "./types/Messages.sol";
+import { Evidence, Finish, InferenceRequest, InferenceResponse } from "./types/Messages.sol";
 import { Modules } from "./types/Modules.sol";
 import { PoolParams } from "./types/PoolParams.sol";
 
@@ -18,6 +19,7 @@ contract Checks is IChecks, SignedMessages {
     address public immutable POOLS;
     ILedger public immutable LEDGER;
     IStaking public immutable STAKING;
+    address public immutable LANES;
     address public immutable DISPUTES;
 
     mapping(bytes32 poolUserResponse => Claim) private _claims;
@@ -28,45 +30,65 @@ contract Checks is IChecks, SignedMessages {
         POOLS = modules.pools;
         LEDGER = ILedger(modules.ledger);
         STAKING = IStaking(modules.staking);
+        LANES = modules.lanes;
         DISPUTES = modules.disputes;
     }
 
     /// @inheritdoc IChecks
     function verify(Evidence calldata evidence) external view returns (Checked memory) {
-        return _verify(PoolStore.load(POOLS, evidence.request.pool), evidence);
+        PoolParams memory p = PoolStore.load(POOLS, evidence.request.pool);
+        return _verify(p, Clocks.read(p.basis.beacon), evidence);
+    }
+
+    /// @inheritdoc IChecks
+    function verifyResponse(
+        InferenceRequest calldata request,
+        InferenceResponse calldata response,
+        bytes calldata signature
+    ) external view returns (Checked memory c) {
+        PoolParams memory p = PoolStore.load(POOLS, request.pool);
+        Clock memory clock = Clocks.read(p.basis.beacon);
+        c = _verifyResponse(p, clock, request, response, signature);
+        uint64 delivered = _delivered(request, c);
+        if (delivered != 0) _setTicket(p, clock, c, delivered);
+    }
+
+    /// @inheritdoc IChecks
+    function deliver(
+        InferenceRequest calldata request,
+        InferenceResponse calldata response,
+        bytes calldata signature
+    ) external returns (Checked memory c) {
+        require(msg.sender == LANES, NotModule(msg.sender));
+        PoolParams memory p = PoolStore.load(POOLS, request.pool);
+        Clock memory clock = Clocks.read(p.basis.beacon);
+        c = _verifyResponse(p, clock, request, response, signature);
+        Claim storage record = _claims[_claimId(request.pool, request.user, c.responseHash)];
+        require(record.delivered == 0, AlreadyDelivered(c.responseHash));
+        require(record.state == ClaimState.None, ClaimExists(c.responseHash));
+        record.delivered = clock.current();
     }
 
     /// @inheritdoc IChecks
     function claim(Evidence calldata e) external {
         bytes32 pool = e.request.pool;
         PoolParams memory p = PoolStore.load(POOLS, pool);
-        Checked memory c = _verify(p, e);
+        Checked memory c = _verify(p, Clocks.read(p.basis.beacon), e);
         Claim storage record = _claims[_claimId(pool, e.request.user, c.responseHash)];
-        require(record.state == ClaimState.None, ClaimExists(c.responseHash));
-        uint256 until = c.ticketTime + p.windows.claim;
-        require(block.timestamp <= until, ClaimTooLate(until));
-        address validator = STAKING.seatOf(pool, e.answer.seat).owner;
+        Claim memory old = record;
+        require(old.state == ClaimState.None, ClaimExists(c.responseHash));
+        require(
+            block.timestamp <= c.ticketTime + p.windows.claim, ClaimTooLate(c.ticketTime + p.windows.claim)
+        );
         uint256 freeAt = c.ticketTime + p.windows.dispute;
-        (record.validator, record.units) = (validator, uint32(c.units));
-        (record.freeAt, record.state) = (uint40(freeAt), ClaimState.Pending);
-
-        // E-money first, then the bond.
-        bytes32 user = keyOf(e.request.user);
-        uint256 cost = p.check(c.units);
-        uint256 held = LEDGER.balanceOf(pool, AccountKind.Check, user);
-        if (held < cost) {
-            uint256 left = _bondLeft(p, pool, e.request.user);
-            require(held + left >= cost, CheckNotFunded(e.request.user, cost, held + left));
-            _fromBond[pool][e.request.user][block.timestamp / p.windows.voucher] += cost - held;
-            LEDGER.move(pool, AccountKind.Bond, user, AccountKind.Claim, keyOf(validator), cost - held);
-            LEDGER.move(pool, AccountKind.Check, user, AccountKind.Claim, keyOf(validator), held);
-        } else {
-            LEDGER.move(pool, AccountKind.Check, user, AccountKind.Claim, keyOf(validator), cost);
-        }
+        (old.seat, old.units) = (e.answer.seat, uint24(c.units));
+        (old.freeAt, old.state) = (uint40(freeAt), ClaimState.Pending);
+        _claims[_claimId(pool, e.request.user, c.responseHash)] = old;
+        _take(p, pool, e.request.user, p.check(c.units));
         emit Claimed(
             pool,
             c.responseHash,
-            validator,
+            STAKING.seatOf(pool, e.answer.seat).owner,
             e.request.user,
             p.checkPay(c.units),
             p.discountOf(c.units),
@@ -80,21 +102,19 @@ contract Checks is IChecks, SignedMessages {
         Claim memory c = record;
         require(c.state == ClaimState.Pending, ClaimNotPending(response));
         require(block.timestamp > c.freeAt, ClaimTooEarly(c.freeAt));
-        IStaking.Server memory s = STAKING.serverOf(pool, c.validator);
-        require(s.openDisputes == 0, Frozen(c.validator));
+        address validator = STAKING.seatOf(pool, c.seat).owner;
+        IStaking.Server memory s = STAKING.serverOf(pool, validator);
+        require(s.freezes == 0, Frozen(validator));
         PoolParams memory p = PoolStore.load(POOLS, pool);
         if (s.convicted) {
             record.state = ClaimState.Void;
             _giveBack(p, pool, user, c);
-            emit ClaimVoid(pool, response, c.validator);
+            emit ClaimVoid(pool, response, validator);
         } else {
             record.state = ClaimState.Paid;
-            bytes32 from = keyOf(c.validator);
-            LEDGER.move(pool, AccountKind.Claim, from, AccountKind.Free, from, p.checkPay(c.units));
-            LEDGER.move(
-                pool, AccountKind.Claim, from, AccountKind.Balance, keyOf(user), p.discountOf(c.units)
-            );
-            emit ClaimPaid(pool, response, c.validator);
+            LEDGER.move(pool, AccountKind.Claim, 0, AccountKind.Free, keyOf(validator), p.checkPay(c.units));
+            LEDGER.move(pool, AccountKind.Claim, 0, AccountKind.Balance, keyOf(user), p.discountOf(c.units));
+            emit ClaimPaid(pool, response, validator);
         }
     }
 
@@ -105,7 +125,7 @@ contract Checks is IChecks, SignedMessages {
         Claim memory c = record;
         if (c.state == ClaimState.Pending) {
             _giveBack(PoolStore.load(POOLS, pool), pool, user, c);
-            emit ClaimVoid(pool, response, c.validator);
+            emit ClaimVoid(pool, response, STAKING.seatOf(pool, c.seat).owner);
         }
         unpaid = c.state != ClaimState.Paid;
         if (unpaid) record.state = ClaimState.Settled;
@@ -129,71 +149,113 @@ contract Checks is IChecks, SignedMessages {
         return bond < left ? bond : left;
     }
 
-    function _verify(PoolParams memory p, Evidence calldata e) private view returns (Checked memory c) {
-        _verifyMessages(p, e, c);
-        _verifySignatures(p, e, c);
+    /// @dev E-money first, then the bond.
+    function _take(PoolParams memory p, bytes32 pool, address user, uint256 cost) private {
+        uint256 held = LEDGER.balanceOf(pool, AccountKind.Check, keyOf(user));
+        if (held < cost) {
+            uint256 left = _bondLeft(p, pool, user);
+            require(held + left >= cost, CheckNotFunded(user, cost, held + left));
+            _fromBond[pool][user][block.timestamp / p.windows.voucher] += cost - held;
+            LEDGER.move(pool, AccountKind.Bond, keyOf(user), AccountKind.Claim, 0, cost - held);
+            cost = held;
+        }
+        LEDGER.move(pool, AccountKind.Check, keyOf(user), AccountKind.Claim, 0, cost);
+    }
+
+    function _verifyResponse(
+        PoolParams memory p,
+        Clock memory clock,
+        InferenceRequest calldata request,
+        InferenceResponse calldata response,
+        bytes calldata signature
+    ) private view returns (Checked memory c) {
+        c.requestHash = Hashes.request(request);
+        require(response.request == c.requestHash, WrongRequest(c.requestHash, response.request));
+        c.responseHash = Hashes.response(response);
+        require(
+            response.finish != 0 && response.finish <= uint8(type(Finish).max), FinishInvalid(response.finish)
+        );
+        c.units = p.units(response.promptTokens, response.outputTokens);
+        uint256 limit = request.maxUnits < p.limits.maxUnits ? request.maxUnits : p.limits.maxUnits;
+        require(c.units <= limit, UnitsOverLimit(c.units, limit));
+        require(request.round <= response.round, RoundsOutOfOrder(request.round, response.round));
+        uint256 answeredAt = clock.timeOf(response.round);
+        // A round to come would let its signer choose the epoch whose key counts.
+        require(answeredAt <= block.timestamp, RoundFromFuture(response.round));
+        require(answeredAt <= request.deadline, AnsweredAfterDeadline(request.deadline, answeredAt));
+        // Stake that may have left pays no jury.
+        require(
+            STAKING.isBonded(request.pool, request.seat, request.server),
+            NotServersSeat(request.seat, request.server)
+        );
+        uint32 epoch = p.epochOf(answeredAt);
+        require(
+            STAKING.seatCount(request.pool, epoch) >= 3 * uint256(p.limits.secondJury),
+            PoolTooSmall(request.pool, epoch)
+        );
+        _requireSigned(request.pool, request.server, epoch, c.responseHash, signature);
+        _setTicket(p, clock, c, response.round);
+    }
+
+    function _setTicket(PoolParams memory p, Clock memory clock, Checked memory c, uint64 round)
+        private
+        pure
+    {
+        c.ticketRound = p.ticketRound(round);
+        c.ticketTime = clock.timeOf(c.ticketRound);
+    }
+
+    function _delivered(InferenceRequest calldata request, Checked memory c) private view returns (uint64) {
+        return _claims[_claimId(request.pool, request.user, c.responseHash)].delivered;
+    }
+
+    function _verify(PoolParams memory p, Clock memory clock, Evidence calldata e)
+        private
+        view
+        returns (Checked memory c)
+    {
+        c = _verifyResponse(p, clock, e.request, e.response, e.responseSignature);
+        if (e.delivered) {
+            // Its first ticket counts as well: else a liar that was drawn could change its ticket by a late delivery.
+            uint64 delivered = _delivered(e.request, c);
+            require(delivered != 0, NotDelivered(c.responseHash));
+            _setTicket(p, clock, c, delivered);
+        }
+        _verifyCheck(p, clock, e, c);
         _verifyDraw(p, e, c);
     }
 
-    /// @dev The four messages belong together and are within the pool's limits.
-    function _verifyMessages(PoolParams memory p, Evidence calldata e, Checked memory c) private view {
-        c.requestHash = Hashes.request(e.request);
-        require(e.response.request == c.requestHash, WrongRequest(c.requestHash, e.response.request));
+    /// @dev Challenge and answer are about this response, and signed.
+    function _verifyCheck(PoolParams memory p, Clock memory clock, Evidence calldata e, Checked memory c)
+        private
+        view
+    {
         require(e.challenge.request == c.requestHash, WrongRequest(c.requestHash, e.challenge.request));
-        c.responseHash = Hashes.response(e.response);
         require(e.challenge.response == c.responseHash, WrongResponse(c.responseHash, e.challenge.response));
         require(e.answer.response == c.responseHash, WrongResponse(c.responseHash, e.answer.response));
         require(
             keccak256(abi.encode(e.challenge.ticketNonce)) == e.request.ticketNonceHash, WrongTicketNonce()
         );
         require(
-            e.response.finish != 0 && e.response.finish <= uint8(type(Finish).max),
-            FinishInvalid(e.response.finish)
-        );
-        c.units = p.units(e.response.promptTokens, e.response.outputTokens);
-        uint256 limit = e.request.maxUnits < p.limits.maxUnits ? e.request.maxUnits : p.limits.maxUnits;
-        require(c.units <= limit, UnitsOverLimit(c.units, limit));
-        require(
-            e.request.round <= e.response.round && e.response.round <= e.challenge.round
-                && e.challenge.round <= e.answer.round,
+            e.response.round <= e.challenge.round && e.challenge.round <= e.answer.round,
             RoundsOutOfOrder(e.request.round, e.response.round)
         );
-        // A round to come would let its signer choose the epoch whose key counts.
-        require(
-            IBeacon(p.basis.beacon).timeOf(e.answer.round) <= block.timestamp, RoundFromFuture(e.answer.round)
-        );
-        uint256 answeredAt = IBeacon(p.basis.beacon).timeOf(e.response.round);
-        require(answeredAt <= e.request.deadline, AnsweredAfterDeadline(e.request.deadline, answeredAt));
-        IStaking.Seat memory seat = STAKING.seatOf(e.request.pool, e.request.seat);
-        // Stake that may have left pays no jury.
-        require(
-            seat.owner == e.request.server && (seat.exitAt == 0 || block.timestamp < seat.exitAt),
-            NotServersSeat(e.request.seat, e.request.server)
-        );
-        uint32 epoch = p.epochOf(answeredAt);
-        require(STAKING.isOpen(e.request.pool, epoch), PoolTooSmall(e.request.pool, epoch));
-    }
-
-    function _verifySignatures(PoolParams memory p, Evidence calldata e, Checked memory c) private view {
+        uint256 answeredAt = clock.timeOf(e.answer.round);
+        require(answeredAt <= block.timestamp, RoundFromFuture(e.answer.round));
         bytes32 pool = e.request.pool;
-        _requireSigned(
-            pool, e.request.server, _epoch(p, e.response.round), c.responseHash, e.responseSignature
-        );
-        _requireSigned(
-            pool,
+        _requireSignedByUser(
             e.request.user,
-            _epoch(p, e.challenge.round),
+            _keyAt(pool, e.request.user, p.epochOf(clock.timeOf(e.challenge.round))),
             Hashes.challenge(e.challenge),
             e.challengeSignature
         );
         address validator = STAKING.seatOf(pool, e.answer.seat).owner;
-        _requireSigned(pool, validator, _epoch(p, e.answer.round), Hashes.answer(e.answer), e.answerSignature);
+        require(validator != e.request.server, ValidatorIsServer(validator));
+        _requireSigned(pool, validator, p.epochOf(answeredAt), Hashes.answer(e.answer), e.answerSignature);
     }
 
     /// @dev The ticket fell below the rate, and drew the validator's seat.
     function _verifyDraw(PoolParams memory p, Evidence calldata e, Checked memory c) private view {
-        c.ticketRound = p.ticketRound(e.response.round);
-        c.ticketTime = IBeacon(p.basis.beacon).timeOf(c.ticketRound);
         bytes32 randomness = IBeacon(p.basis.beacon).randomness(c.ticketRound);
         c.ticket = Hashes.ticket(randomness, c.responseHash, e.challenge.ticketNonce);
         uint256 rate = p.challengeRate(c.units);
@@ -203,33 +265,22 @@ contract Checks is IChecks, SignedMessages {
         );
         uint32 epoch = p.epochOf(c.ticketTime);
         bytes32 pool = e.request.pool;
-        uint64 drawn = STAKING.seatAt(
+        uint256 place = Hashes.draw(
+            Hashes.DRAW_VALIDATOR,
+            randomness,
             pool,
-            epoch,
-            Hashes.draw(
-                Hashes.DRAW_VALIDATOR,
-                randomness,
-                pool,
-                c.ticket,
-                e.challenge.counter,
-                STAKING.seatCount(pool, epoch)
-            )
+            c.ticket,
+            e.challenge.counter,
+            STAKING.seatCount(pool, epoch)
         );
+        uint64 drawn = STAKING.seatAt(pool, epoch, place);
         require(drawn == e.challenge.seat, WrongValidator(drawn, e.challenge.seat));
         require(drawn == e.answer.seat, WrongValidator(drawn, e.answer.seat));
-        address validator = STAKING.seatOf(pool, drawn).owner;
-        require(validator != e.request.server, ValidatorIsServer(validator));
     }
 
     /// @dev What a void claim took goes back as e-money, also where part of it came from the bond: it stays bound to checks.
     function _giveBack(PoolParams memory p, bytes32 pool, address user, Claim memory c) private {
-        LEDGER.move(
-            pool, AccountKind.Claim, keyOf(c.validator), AccountKind.Check, keyOf(user), p.check(c.units)
-        );
-    }
-
-    function _epoch(PoolParams memory p, uint64 round) private view returns (uint32) {
-        return p.epochOf(IBeacon(p.basis.beacon).timeOf(round));
+        LEDGER.move(pool, AccountKind.Claim, 0, AccountKind.Check, keyOf(user), p.check(c.units));
     }
 
     function _claimId(bytes32 pool, address user, bytes32 response) private pure returns (bytes32) {

@@ -10,30 +10,30 @@ import { IStaking } from "./interfaces/IStaking.sol";
 import { Hashes } from "./libraries/Hashes.sol";
 import { PoolStore } from "./libraries/PoolStore.sol";
 import { AccountKind, keyOf } from "./types/Accounts.sol";
-import { Evidence, Role } from "./types/Messages.sol";
+import { Evidence, InferenceRequest, InferenceResponse, Role } from "./types/Messages.sol";
 import { Modules } from "./types/Modules.sol";
 import { PoolParams } from "./types/PoolParams.sol";
 
 /// @title Disputes: see IDisputes.
+/// @dev Money in Case accounts: a dispute's bond and slash under its id; what a response's jury is paid from under the
+/// response's hash; what a conviction set aside for a seat's other disputes under that seat.
 contract Disputes is IDisputes {
     address public immutable POOLS;
     ILedger public immutable LEDGER;
     IStaking public immutable STAKING;
     ILanes public immutable LANES;
     IChecks public immutable CHECKS;
+    address public immutable AUDITS;
 
     struct Dispute {
         bytes32 record; // hash
         State state;
-        uint40 until; // end of the publish window
+        uint40 until; // end of the publish window, or of the wait for disputes that come first
     }
 
     uint256 private _last;
     mapping(uint256 id => Dispute) private _disputes;
-    /// @inheritdoc IDisputes
-    mapping(bytes32 response => uint256) public disputeOf;
-    mapping(bytes32 poolAndSeat => uint256) private _openAgainst;
-    mapping(bytes32 poolAndSeat => bool) private _convicted;
+    mapping(bytes32 response => Case) private _cases;
     mapping(bytes32 juror => bool) private _settled;
 
     constructor(Modules memory modules) {
@@ -42,141 +42,198 @@ contract Disputes is IDisputes {
         STAKING = IStaking(modules.staking);
         LANES = ILanes(modules.lanes);
         CHECKS = IChecks(modules.checks);
+        AUDITS = modules.audits;
     }
 
+    // --------------------------------------------------------------------------------------------------- openings
+
     /// @inheritdoc IDisputes
-    function open(Evidence calldata e) external returns (uint256 id) {
+    function open(Evidence calldata e) external returns (uint256) {
         IChecks.Checked memory c = CHECKS.verify(e);
-        bytes32 pool = e.request.pool;
-        PoolParams memory p = PoolStore.load(POOLS, pool);
-        require(
-            block.timestamp <= c.ticketTime + p.windows.dispute, TooLate(c.ticketTime + p.windows.dispute)
-        );
-        uint256 other = disputeOf[c.responseHash];
-        require(other == 0, AlreadyDisputed(c.responseHash, other));
-        Record memory r = _recordOf(e, c);
+        Record memory r = _recordOf(e.request, e.response, c);
+        r.validator = STAKING.seatOf(r.pool, e.answer.seat).owner;
+        r.validatorSeat = e.answer.seat;
+        r.validatorCommitment = e.answer.commitment;
         require(
             msg.sender == r.user || msg.sender == r.server || msg.sender == r.validator, NotParty(msg.sender)
         );
-        _requireNotConvicted(r);
-        id = ++_last;
-        LEDGER.move(
-            pool,
-            _bondKind(r),
-            keyOf(r.opener),
-            AccountKind.Case,
-            bytes32(id),
-            p.juryBudget() + p.prices.freezePrice
-        );
-        uint256 until = block.timestamp + p.windows.publish;
-        _disputes[id] = Dispute(keccak256(abi.encode(r)), State.Opened, uint40(until));
-        disputeOf[c.responseHash] = id;
-        _accuse(r, true);
-        emit DisputeOpened(id, pool, c.responseHash, r, until);
+        return _open(r, c.ticketTime);
     }
 
     /// @inheritdoc IDisputes
+    function accuse(
+        InferenceRequest calldata request,
+        InferenceResponse calldata response,
+        bytes calldata signature
+    ) external returns (uint256) {
+        IChecks.Checked memory c = CHECKS.verifyResponse(request, response, signature);
+        return _open(_recordOf(request, response, c), c.ticketTime);
+    }
+
+    /// @inheritdoc IDisputes
+    function proveEquivocation(
+        InferenceRequest calldata request,
+        InferenceResponse calldata first,
+        bytes calldata firstSignature,
+        InferenceResponse calldata second,
+        bytes calldata secondSignature
+    ) external returns (uint256 id) {
+        IChecks.Checked memory c = CHECKS.verifyResponse(request, first, firstSignature);
+        bytes32 other = CHECKS.verifyResponse(request, second, secondSignature).responseHash;
+        require(other != c.responseHash, NoEquivocation());
+        Record memory r = _recordOf(request, first, c);
+        require(!_isConvicted(r.pool, r.serverSeat), SeatConvicted(r.pool, r.serverSeat));
+        id = ++_last;
+        // Who could still open a dispute over what the server answered until now comes first.
+        uint256 until = block.timestamp + PoolStore.load(POOLS, r.pool).windows.dispute;
+        _disputes[id] = Dispute(keccak256(abi.encode(r)), State.Proven, uint40(until));
+        STAKING.convict(r.pool, r.server);
+        STAKING.freeze(r.pool, r.server, true);
+        LANES.forfeit(r.pool, r.server);
+        emit DisputeOpened(id, r.pool, r.response, r, until);
+        emit EquivocationProven(id, r.pool, r.server, c.responseHash, other);
+    }
+
+    function _open(Record memory r, uint256 ticketTime) private returns (uint256 id) {
+        PoolParams memory p = PoolStore.load(POOLS, r.pool);
+        require(block.timestamp <= ticketTime + p.windows.dispute, TooLate(ticketTime + p.windows.dispute));
+        Case storage c = _cases[r.response];
+        bool published = c.published;
+        if (published) {
+            IArbiter.Outcome outcome = _outcomeOf(p, r.response);
+            require(
+                outcome == IArbiter.Outcome.Pending || outcome == IArbiter.Outcome.Decided,
+                CaseOver(r.response)
+            );
+            if (outcome == IArbiter.Outcome.Pending) _requireNotConvicted(r);
+        } else {
+            _requireNotConvicted(r);
+        }
+        id = ++_last;
+        ++c.open;
+        uint256 until = block.timestamp + p.windows.publish;
+        _disputes[id] =
+            Dispute(keccak256(abi.encode(r)), published ? State.Published : State.Opened, uint40(until));
+        LEDGER.move(r.pool, _bondKind(r), keyOf(r.opener), AccountKind.Case, bytes32(id), _bond(p));
+        _accuse(r, true);
+        emit DisputeOpened(id, r.pool, r.response, r, until);
+        if (published) emit DisputeJoined(id, r.pool, r.response);
+    }
+
+    // ----------------------------------------------------------------------------------------------------- course
+
+    /// @inheritdoc IDisputes
     function publish(uint256 id, Record calldata r, bytes calldata input) external {
-        Dispute storage d = _inState(id, r, State.Opened);
+        Dispute storage d = _dispute(id, r);
+        require(_stateOf(d, r.response) == State.Opened, WrongState(id, _stateOf(d, r.response)));
+        _requireNotConvicted(r);
         require(block.timestamp <= d.until, TooLate(d.until));
         PoolParams memory p = PoolStore.load(POOLS, r.pool);
         require(input.length <= p.limits.maxInputBytes, InputTooLarge(input.length, p.limits.maxInputBytes));
         bytes32 given = keccak256(input);
         require(given == r.inputHash, WrongInput(r.inputHash, given));
         d.state = State.Published;
+        Case storage c = _cases[r.response];
+        (c.payer, c.fromBond, c.published) = (r.opener, _bondKind(r) == AccountKind.Bond, true);
+        _move(r.pool, bytes32(id), AccountKind.Case, r.response, p.juryBudget());
         emit InputPublished(id, r.pool, input);
-        IArbiter(p.basis.arbiter).open(r.pool, subjectOf(id));
+        IArbiter(p.basis.arbiter).open(r.pool, subjectOf(r.response));
     }
 
     /// @inheritdoc IDisputes
     function dismiss(uint256 id, Record calldata r) external {
-        Dispute storage d = _inState(id, r, State.Opened);
+        Dispute storage d = _dispute(id, r);
+        require(_stateOf(d, r.response) == State.Opened, WrongState(id, _stateOf(d, r.response)));
+        _requireNotConvicted(r);
         require(block.timestamp > d.until, TooEarly(d.until));
-        PoolParams memory p = PoolStore.load(POOLS, r.pool);
-        delete disputeOf[r.response];
-        _payFrozen(p, id, r);
-        uint256 burnt = _burnRest(r.pool, id, 0);
-        _end(id, r, State.Dismissed);
-        emit DisputeEnded(id, r.pool, State.Dismissed, 0, false, false, 0, burnt);
+        _payFrozen(PoolStore.load(POOLS, r.pool), id, r);
+        _end(id, r, State.Dismissed, 0, false, false, 0);
     }
 
     /// @inheritdoc IDisputes
     function resolve(uint256 id, Record calldata r) external {
-        _inState(id, r, State.Published);
+        Dispute storage d = _dispute(id, r);
+        State state = _stateOf(d, r.response);
         PoolParams memory p = PoolStore.load(POOLS, r.pool);
+        if (state == State.Proven) return _resolveProven(p, id, r, d.until);
+        require(state == State.Published, WrongState(id, state));
         (IArbiter.Outcome outcome, bytes32 digest, uint256 payees) =
-            IArbiter(p.basis.arbiter).outcomeOf(address(this), subjectOf(id));
+            IArbiter(p.basis.arbiter).outcomeOf(address(this), subjectOf(r.response));
         require(outcome == IArbiter.Outcome.Decided || outcome == IArbiter.Outcome.Void, StillPending(id));
-        uint256 jurors = payees * p.prices.jurorPay;
+        _settleCase(p, r, outcome, payees);
         if (outcome == IArbiter.Outcome.Void) {
-            _pay(r.pool, id, _bondKind(r), r.opener, p.prices.freezePrice);
-            uint256 burnt = _burnRest(r.pool, id, jurors);
-            _end(id, r, State.Void);
-            emit DisputeEnded(id, r.pool, State.Void, 0, false, false, 0, burnt);
+            _returnBond(id, r);
+            _end(id, r, State.Void, 0, false, false, 0);
             return;
         }
         bool serverWrong =
             r.serverCommitment != Hashes.commitment(Role.Server, r.server, r.serverSubject, digest);
-        bool validatorWrong =
-            r.validatorCommitment != Hashes.commitment(Role.Validator, r.validator, r.response, digest);
-        if (serverWrong || validatorWrong) _convict(p, id, r, digest, jurors, serverWrong, validatorWrong);
-        else _reject(p, id, r, digest, jurors);
+        bool validatorWrong = r.validator != address(0)
+            && r.validatorCommitment != Hashes.commitment(Role.Validator, r.validator, r.response, digest);
+        if (serverWrong || validatorWrong) {
+            _convict(p, id, r, digest, payees * p.prices.jurorPay, serverWrong, validatorWrong);
+        } else {
+            // The opener pays for what it froze, and for the jury if it called it.
+            _payFrozen(p, id, r);
+            _returnBond(id, r);
+            _end(id, r, State.Rejected, digest, false, false, 0);
+        }
     }
 
     /// @inheritdoc IDisputes
     function close(uint256 id, Record calldata r) external {
-        Dispute storage d = _disputes[id];
-        require(d.record == keccak256(abi.encode(r)), WrongRecord(id));
-        State state = d.state;
+        Dispute storage d = _dispute(id, r);
+        State state = _stateOf(d, r.response);
         require(state == State.Opened || state == State.Published, WrongState(id, state));
-        bytes32 seat = _seatKey(r.pool, r.serverSeat);
-        if (!_convicted[seat]) seat = _seatKey(r.pool, r.validatorSeat);
-        require(_convicted[seat], NothingConvicted(id));
+        uint64 seat = _isConvicted(r.pool, r.serverSeat) ? r.serverSeat : r.validatorSeat;
+        require(_isConvicted(r.pool, seat), NothingConvicted(id));
         PoolParams memory p = PoolStore.load(POOLS, r.pool);
-        uint256 jurors;
+        _returnBond(id, r);
         if (state == State.Published) {
+            require(_cases[r.response].open == 1, CaseShared(r.response));
             IArbiter arbiter = IArbiter(p.basis.arbiter);
-            (IArbiter.Outcome outcome,, uint256 payees) = arbiter.outcomeOf(address(this), subjectOf(id));
-            if (outcome == IArbiter.Outcome.Pending) {
-                arbiter.close(subjectOf(id));
-                (,, payees) = arbiter.outcomeOf(address(this), subjectOf(id));
-            }
-            jurors = payees * p.prices.jurorPay;
+            bytes32 subject = subjectOf(r.response);
+            // A verdict that is there ends the dispute by `resolve`.
+            require(_outcomeOf(p, r.response) == IArbiter.Outcome.Pending, WrongState(id, state));
+            arbiter.close(subject);
+            (IArbiter.Outcome outcome,, uint256 payees) = arbiter.outcomeOf(address(this), subject);
+            _settleCase(p, r, outcome, payees);
+            _repayFromReserve(r, id, seat, payees * p.prices.jurorPay);
         }
-        // The conviction set one jury budget aside for each dispute it cuts short.
-        uint256 reserve = _min(LEDGER.balanceOf(r.pool, AccountKind.Case, seat), p.juryBudget());
-        LEDGER.move(r.pool, AccountKind.Case, seat, AccountKind.Case, bytes32(id), reserve);
-        _returnBond(p, id, r, jurors, reserve);
-        uint256 burnt = _burnRest(r.pool, id, jurors);
-        _end(id, r, State.Closed);
-        emit DisputeEnded(id, r.pool, State.Closed, 0, false, false, 0, burnt);
+        _end(id, r, State.Closed, 0, false, false, 0);
     }
 
     /// @inheritdoc IDisputes
-    function settleJurors(uint256 id, Record calldata r, uint8 ballot, uint256[] calldata positions)
+    function settleJurors(bytes32 pool, bytes32 response, uint8 ballot, uint256[] calldata positions)
         external
     {
-        Dispute storage d = _disputes[id];
-        require(d.record == keccak256(abi.encode(r)), WrongRecord(id));
-        require(d.state > State.Published, WrongState(id, d.state));
-        PoolParams memory p = PoolStore.load(POOLS, r.pool);
+        PoolParams memory p = PoolStore.load(POOLS, pool);
+        require(_cases[response].settled, JurorNotDue(response, ballot, 0));
         for (uint256 i; i < positions.length; ++i) {
             uint256 position = positions[i];
-            bytes32 juror = keccak256(abi.encode(id, ballot, position));
-            require(!_settled[juror], JurorSettled(id, ballot, position));
+            bytes32 juror = keccak256(abi.encode(pool, response, ballot, position));
+            require(!_settled[juror], JurorSettled(response, ballot, position));
             (uint64 seat, IArbiter.Standing standing) =
-                IArbiter(p.basis.arbiter).standingOf(address(this), subjectOf(id), ballot, position);
+                IArbiter(p.basis.arbiter).standingOf(address(this), subjectOf(response), ballot, position);
             if (standing == IArbiter.Standing.Paid) {
-                uint256 amount = _min(p.prices.jurorPay, _held(r.pool, id));
-                _pay(r.pool, id, AccountKind.Free, STAKING.seatOf(r.pool, seat).owner, amount);
-                emit JurorPaid(id, seat, ballot, position, amount);
+                address owner = STAKING.seatOf(pool, seat).owner;
+                _move(pool, response, AccountKind.Free, keyOf(owner), p.prices.jurorPay);
+                emit JurorPaid(response, seat, ballot, position, p.prices.jurorPay);
             } else {
-                require(standing == IArbiter.Standing.Fined, JurorNotDue(id, ballot, position));
-                emit JurorFined(id, seat, ballot, position, STAKING.fine(r.pool, seat));
+                require(standing == IArbiter.Standing.Fined, JurorNotDue(response, ballot, position));
+                emit JurorFined(response, seat, ballot, position, STAKING.fine(pool, seat));
             }
             _settled[juror] = true;
         }
     }
+
+    /// @inheritdoc IDisputes
+    function setAside(bytes32 pool, uint64 seat, bytes32 from, uint256 left) external returns (uint256) {
+        require(msg.sender == AUDITS, NotModule(msg.sender));
+        return _setAside(PoolStore.load(POOLS, pool), pool, seat, from, left, 0);
+    }
+
+    // ----------------------------------------------------------------------------------------------------- views
 
     /// @inheritdoc IDisputes
     function stateOf(uint256 id) external view returns (State) {
@@ -184,14 +241,19 @@ contract Disputes is IDisputes {
     }
 
     /// @inheritdoc IDisputes
-    function subjectOf(uint256 id) public view returns (bytes32) {
-        return Hashes.caseSubject(block.chainid, address(this), id);
+    function caseOf(bytes32 response) external view returns (Case memory) {
+        return _cases[response];
+    }
+
+    /// @inheritdoc IDisputes
+    function subjectOf(bytes32 response) public view returns (bytes32) {
+        return Hashes.caseSubject(block.chainid, address(this), response);
     }
 
     // --------------------------------------------------------------------------------------------------- verdicts
 
     /// @dev Payouts in order of precedence; enforced condition 4 makes an intact stake cover them all, and a stake that
-    /// penalties have eaten into pays the first ones.
+    /// penalties have eaten into pays the first ones. A seat that was convicted already has nothing more to give.
     function _convict(
         PoolParams memory p,
         uint256 id,
@@ -201,172 +263,241 @@ contract Disputes is IDisputes {
         bool serverWrong,
         bool validatorWrong
     ) private {
+        bool serverSlashed = serverWrong && !_isConvicted(r.pool, r.serverSeat);
+        bool validatorSlashed = validatorWrong && !_isConvicted(r.pool, r.validatorSeat);
+        _returnBond(id, r);
         uint256 slashed;
-        if (serverWrong) slashed += _slash(id, r.pool, r.serverSeat, r.server);
-        if (validatorWrong) slashed += _slash(id, r.pool, r.validatorSeat, r.validator);
-        _returnBond(p, id, r, jurors, slashed);
-        bool unpaid = CHECKS.replace(r.pool, r.user, r.response);
-
-        uint256 left = slashed > jurors ? slashed - jurors : 0;
-        left -= _payUpTo(r.pool, id, AccountKind.Free, r.opener, p.prices.gasAllowance, left);
-        uint256 compensation = p.prices.seatStake / 3;
-        uint256 finder = r.opener == r.user ? 0 : compensation / 2;
-        if (serverWrong) {
-            bool paid = LANES.laneOf(r.pool, r.user, r.server, r.lane).sequence >= r.sequence;
-            if (paid) left -= _payUpTo(r.pool, id, AccountKind.Balance, r.user, p.fee(r.units), left);
-            compensation += p.baseFee(r.units);
+        if (serverSlashed) slashed += _slash(id, r.pool, r.serverSeat, r.server);
+        if (validatorSlashed) slashed += _slash(id, r.pool, r.validatorSeat, r.validator);
+        if (slashed > 0) {
+            uint256 left = slashed - _repay(r, id, jurors, slashed);
+            left -= _pay(r.pool, id, AccountKind.Free, r.opener, p.prices.gasAllowance, left);
+            left = _compensate(p, id, r, serverSlashed, left);
+            bool unpaid = CHECKS.replace(r.pool, r.user, r.response);
+            if (r.validator != address(0) && !validatorWrong && unpaid) {
+                left -= _pay(r.pool, id, AccountKind.Free, r.validator, p.checkPay(r.units), left);
+            } else if (!serverWrong) {
+                left -= _pay(r.pool, id, AccountKind.Free, r.server, p.checkPay(r.units), left);
+            }
+            if (serverSlashed) left -= _setAside(p, r.pool, r.serverSeat, bytes32(id), left, 1);
+            if (validatorSlashed) _setAside(p, r.pool, r.validatorSeat, bytes32(id), left, 1);
+        } else {
+            // Convicted elsewhere: that conviction set the jury's cost aside.
+            _repayFromReserve(r, id, serverWrong ? r.serverSeat : r.validatorSeat, jurors);
         }
-        left -= _payUpTo(r.pool, id, AccountKind.Free, r.user, compensation - finder, left);
-        left -= _payUpTo(r.pool, id, AccountKind.Free, r.opener, finder, left);
-        if (!validatorWrong && unpaid) {
-            left -= _payUpTo(r.pool, id, AccountKind.Free, r.validator, p.checkPay(r.units), left);
-        } else if (!serverWrong) {
-            left -= _payUpTo(r.pool, id, AccountKind.Free, r.server, p.checkPay(r.units), left);
-        }
-        if (serverWrong) left -= _reserve(p, id, r.pool, r.serverSeat, left);
-        if (validatorWrong) left -= _reserve(p, id, r.pool, r.validatorSeat, left);
-        uint256 burnt = _burnRest(r.pool, id, jurors);
-        _end(id, r, State.Convicted);
-        emit DisputeEnded(id, r.pool, State.Convicted, digest, serverWrong, validatorWrong, slashed, burnt);
+        _end(id, r, State.Convicted, digest, serverWrong, validatorWrong, slashed);
     }
 
-    /// @dev Both were right: the opener pays for the jury and for what it froze.
-    function _reject(PoolParams memory p, uint256 id, Record calldata r, bytes32 digest, uint256 jurors)
+    /// @dev Two responses to one request, after what was owed first.
+    function _resolveProven(PoolParams memory p, uint256 id, Record calldata r, uint256 until) private {
+        require(block.timestamp > until, TooEarly(until));
+        IStaking.Seat memory seat = STAKING.seatOf(r.pool, r.serverSeat);
+        bool slashable = !seat.convicted;
+        require(!slashable || seat.disputes == 0, DisputesOpen(r.serverSeat, seat.disputes));
+        uint256 slashed;
+        if (slashable) {
+            slashed = _slash(id, r.pool, r.serverSeat, r.server);
+            uint256 left =
+                slashed - _pay(r.pool, id, AccountKind.Free, r.opener, p.prices.gasAllowance, slashed);
+            _compensate(p, id, r, true, left);
+        }
+        _disputes[id].state = slashable ? State.Convicted : State.Closed;
+        STAKING.freeze(r.pool, r.server, false);
+        uint256 burnt = _burnRest(r.pool, id);
+        emit DisputeEnded(id, r.pool, _disputes[id].state, 0, slashable, false, slashed, burnt);
+    }
+
+    /// @dev A third of the stake to the user, half of it to who found the lie, and what the user paid for a wrong answer.
+    function _compensate(PoolParams memory p, uint256 id, Record calldata r, bool byServer, uint256 left)
         private
+        returns (uint256)
     {
-        _payFrozen(p, id, r);
-        uint256 rest = _held(r.pool, id) - jurors;
-        _pay(r.pool, id, _bondKind(r), r.opener, rest);
-        _end(id, r, State.Rejected);
-        emit DisputeEnded(id, r.pool, State.Rejected, digest, false, false, 0, 0);
+        uint256 compensation = p.prices.seatStake / 3;
+        uint256 finder = r.opener == r.user ? 0 : compensation / 2;
+        if (byServer) {
+            bool paid = LANES.laneOf(r.pool, r.user, r.server, r.lane).sequence >= r.sequence;
+            if (paid) left -= _pay(r.pool, id, AccountKind.Balance, r.user, p.fee(r.units), left);
+            compensation += p.baseFee(r.units);
+        }
+        left -= _pay(r.pool, id, AccountKind.Free, r.user, compensation - finder, left);
+        return left - _pay(r.pool, id, AccountKind.Free, r.opener, finder, left);
     }
 
     function _slash(uint256 id, bytes32 pool, uint64 seat, address owner) private returns (uint256) {
-        _convicted[_seatKey(pool, seat)] = true;
         LANES.forfeit(pool, owner);
-        return STAKING.slash(pool, seat, id);
+        return STAKING.slash(pool, seat, bytes32(id));
     }
 
-    /// @dev Sets a jury budget aside for each other dispute that this conviction will close.
-    function _reserve(PoolParams memory p, uint256 id, bytes32 pool, uint64 seat, uint256 left)
+    /// @dev Keeps of the jury's budget what its jurors are due, once, and gives the payer the rest; after a void ballot it is
+    /// spent.
+    function _settleCase(PoolParams memory p, Record calldata r, IArbiter.Outcome outcome, uint256 payees)
         private
-        returns (uint256 amount)
     {
-        bytes32 key = _seatKey(pool, seat);
-        amount = _min((_openAgainst[key] - 1) * p.juryBudget(), left);
-        LEDGER.move(pool, AccountKind.Case, bytes32(id), AccountKind.Case, key, amount);
+        Case storage c = _cases[r.response];
+        if (c.settled) return;
+        c.settled = true;
+        uint256 rest = p.juryBudget() - payees * p.prices.jurorPay;
+        if (outcome == IArbiter.Outcome.Void) {
+            _move(r.pool, r.response, AccountKind.Burn, 0, rest);
+        } else {
+            _move(r.pool, r.response, c.fromBond ? AccountKind.Bond : AccountKind.Free, keyOf(c.payer), rest);
+        }
     }
 
-    /// @dev The bond less what `fund`, the convicted stake at hand, lacks to pay the jurors: they had no choice but to vote.
-    function _returnBond(PoolParams memory p, uint256 id, Record calldata r, uint256 jurors, uint256 fund)
-        private
-    {
-        uint256 lacking = jurors > fund ? jurors - fund : 0;
-        _pay(r.pool, id, _bondKind(r), r.opener, p.juryBudget() + p.prices.freezePrice - lacking);
+    /// @dev Gives the payer back what its jury costs, out of a convicted stake, once.
+    function _repay(Record calldata r, uint256 id, uint256 jurors, uint256 left) private returns (uint256) {
+        Case storage c = _cases[r.response];
+        if (c.repaid || left == 0) return 0;
+        c.repaid = true;
+        return _pay(r.pool, id, c.fromBond ? AccountKind.Bond : AccountKind.Free, c.payer, jurors, left);
+    }
+
+    function _repayFromReserve(Record calldata r, uint256 id, uint64 seat, uint256 jurors) private {
+        bytes32 key = _seatKey(r.pool, seat);
+        uint256 reserve = _min(LEDGER.balanceOf(r.pool, AccountKind.Case, key), jurors);
+        _move(r.pool, key, AccountKind.Case, bytes32(id), reserve);
+        _repay(r, id, jurors, reserve);
+    }
+
+    /// @dev A jury budget for each open dispute over a convicted seat but `but`, as far as `left` goes.
+    function _setAside(
+        PoolParams memory p,
+        bytes32 pool,
+        uint64 seat,
+        bytes32 from,
+        uint256 left,
+        uint256 but
+    ) private returns (uint256 amount) {
+        amount = _min((STAKING.seatOf(pool, seat).disputes - but) * p.juryBudget(), left);
+        _move(pool, from, AccountKind.Case, _seatKey(pool, seat), amount);
+    }
+
+    /// @dev What is left of the bond goes back to where it came from. Comes before a slash brings other money to the account.
+    function _returnBond(uint256 id, Record calldata r) private {
+        uint256 rest = LEDGER.balanceOf(r.pool, AccountKind.Case, bytes32(id));
+        _move(r.pool, bytes32(id), _bondKind(r), keyOf(r.opener), rest);
     }
 
     /// @dev The freeze price goes to the accused who did not open the dispute, in equal parts.
     function _payFrozen(PoolParams memory p, uint256 id, Record calldata r) private {
-        if (r.opener == r.server) {
-            _pay(r.pool, id, AccountKind.Free, r.validator, p.prices.freezePrice);
-        } else if (r.opener == r.validator) {
-            _pay(r.pool, id, AccountKind.Free, r.server, p.prices.freezePrice);
-        } else {
-            _pay(r.pool, id, AccountKind.Free, r.server, p.prices.freezePrice / 2);
-            _pay(r.pool, id, AccountKind.Free, r.validator, p.prices.freezePrice - p.prices.freezePrice / 2);
-        }
+        uint256 price = p.prices.freezePrice;
+        uint256 toServer = r.validator == address(0) || r.opener == r.validator ? price : price / 2;
+        if (r.opener == r.server && r.validator != address(0)) toServer = 0;
+        _pay(r.pool, id, AccountKind.Free, r.server, toServer, price);
+        _pay(r.pool, id, AccountKind.Free, r.validator, price - toServer, price);
     }
 
     // -------------------------------------------------------------------------------------------------- internals
 
-    function _recordOf(Evidence calldata e, IChecks.Checked memory c) private view returns (Record memory r) {
-        r.pool = e.request.pool;
+    function _recordOf(
+        InferenceRequest calldata request,
+        InferenceResponse calldata response,
+        IChecks.Checked memory c
+    ) private view returns (Record memory r) {
+        r.pool = request.pool;
         r.response = c.responseHash;
-        r.inputHash = e.request.inputHash;
+        r.inputHash = request.inputHash;
         r.opener = msg.sender;
-        r.user = e.request.user;
-        r.server = e.request.server;
-        r.serverSeat = e.request.seat;
-        r.serverSubject = Hashes.responseSubject(e.response);
-        r.serverCommitment = e.response.commitment;
-        r.validator = STAKING.seatOf(e.request.pool, e.answer.seat).owner;
-        r.validatorSeat = e.answer.seat;
-        r.validatorCommitment = e.answer.commitment;
-        r.lane = e.request.lane;
-        r.sequence = e.request.sequence;
+        r.user = request.user;
+        r.server = request.server;
+        r.serverSeat = request.seat;
+        r.serverSubject = Hashes.responseSubject(response);
+        r.serverCommitment = response.commitment;
+        r.lane = request.lane;
+        r.sequence = request.sequence;
         r.units = uint32(c.units);
-        r.outputTokens = e.response.outputTokens;
+        r.outputTokens = response.outputTokens;
     }
 
     function _accuse(Record memory r, bool opened) private {
-        STAKING.accuse(r.pool, r.server, opened);
-        STAKING.accuse(r.pool, r.validator, opened);
-        bytes32 server = _seatKey(r.pool, r.serverSeat);
-        bytes32 validator = _seatKey(r.pool, r.validatorSeat);
-        if (opened) {
-            ++_openAgainst[server];
-            ++_openAgainst[validator];
-        } else {
-            --_openAgainst[server];
-            --_openAgainst[validator];
-        }
+        STAKING.accuse(r.pool, r.serverSeat, opened);
+        if (r.validator != address(0)) STAKING.accuse(r.pool, r.validatorSeat, opened);
     }
 
-    function _end(uint256 id, Record calldata r, State state) private {
+    function _end(
+        uint256 id,
+        Record calldata r,
+        State state,
+        bytes32 digest,
+        bool serverWrong,
+        bool validatorWrong,
+        uint256 slashed
+    ) private {
         _disputes[id].state = state;
+        --_cases[r.response].open;
         _accuse(r, false);
-        _sweep(r.pool, _seatKey(r.pool, r.serverSeat));
-        _sweep(r.pool, _seatKey(r.pool, r.validatorSeat));
+        uint256 burnt = _burnRest(r.pool, id);
+        _sweep(r.pool, r.serverSeat);
+        if (r.validator != address(0)) _sweep(r.pool, r.validatorSeat);
+        emit DisputeEnded(id, r.pool, state, digest, serverWrong, validatorWrong, slashed, burnt);
     }
 
     /// @dev Burns what a conviction set aside once no dispute is left that it could pay for.
-    function _sweep(bytes32 pool, bytes32 seat) private {
-        if (!_convicted[seat] || _openAgainst[seat] != 0) return;
-        uint256 rest = LEDGER.balanceOf(pool, AccountKind.Case, seat);
-        LEDGER.move(pool, AccountKind.Case, seat, AccountKind.Burn, 0, rest);
+    function _sweep(bytes32 pool, uint64 seat) private {
+        IStaking.Seat memory s = STAKING.seatOf(pool, seat);
+        if (!s.convicted || s.disputes != 0) return;
+        bytes32 key = _seatKey(pool, seat);
+        uint256 rest = LEDGER.balanceOf(pool, AccountKind.Case, key);
+        _move(pool, key, AccountKind.Burn, 0, rest);
+    }
+
+    function _burnRest(bytes32 pool, uint256 id) private returns (uint256 rest) {
+        rest = LEDGER.balanceOf(pool, AccountKind.Case, bytes32(id));
+        _move(pool, bytes32(id), AccountKind.Burn, 0, rest);
+    }
+
+    function _dispute(uint256 id, Record calldata r) private view returns (Dispute storage d) {
+        d = _disputes[id];
+        require(d.record == keccak256(abi.encode(r)), WrongRecord(id));
+    }
+
+    /// @dev The input of a response is published once, for all its disputes.
+    function _stateOf(Dispute storage d, bytes32 response) private view returns (State) {
+        return d.state == State.Opened && _cases[response].published ? State.Published : d.state;
+    }
+
+    function _outcomeOf(PoolParams memory p, bytes32 response)
+        private
+        view
+        returns (IArbiter.Outcome outcome)
+    {
+        (outcome,,) = IArbiter(p.basis.arbiter).outcomeOf(address(this), subjectOf(response));
     }
 
     function _requireNotConvicted(Record memory r) private view {
-        require(!_convicted[_seatKey(r.pool, r.serverSeat)], SeatConvicted(r.pool, r.serverSeat));
-        require(!_convicted[_seatKey(r.pool, r.validatorSeat)], SeatConvicted(r.pool, r.validatorSeat));
+        require(!_isConvicted(r.pool, r.serverSeat), SeatConvicted(r.pool, r.serverSeat));
+        require(!_isConvicted(r.pool, r.validatorSeat), SeatConvicted(r.pool, r.validatorSeat));
     }
 
-    function _inState(uint256 id, Record calldata r, State state) private view returns (Dispute storage d) {
-        d = _disputes[id];
-        require(d.state == state, WrongState(id, d.state));
-        require(d.record == keccak256(abi.encode(r)), WrongRecord(id));
-        _requireNotConvicted(r);
+    function _isConvicted(bytes32 pool, uint64 seat) private view returns (bool) {
+        return STAKING.seatOf(pool, seat).convicted;
+    }
+
+    /// @dev A dispute's bond: what the jury may cost, and the price of a freeze.
+    function _bond(PoolParams memory p) private pure returns (uint256) {
+        return p.juryBudget() + p.prices.freezePrice;
     }
 
     function _bondKind(Record memory r) private pure returns (AccountKind) {
         return r.opener == r.user ? AccountKind.Bond : AccountKind.Free;
     }
 
-    function _held(bytes32 pool, uint256 id) private view returns (uint256) {
-        return LEDGER.balanceOf(pool, AccountKind.Case, bytes32(id));
-    }
-
-    function _pay(bytes32 pool, uint256 id, AccountKind kind, address to, uint256 amount) private {
-        LEDGER.move(pool, AccountKind.Case, bytes32(id), kind, keyOf(to), amount);
-    }
-
-    function _payUpTo(bytes32 pool, uint256 id, AccountKind kind, address to, uint256 amount, uint256 left)
+    /// @dev Pays out of a dispute's account what `left` allows.
+    function _pay(bytes32 pool, uint256 id, AccountKind kind, address to, uint256 amount, uint256 left)
         private
         returns (uint256 paid)
     {
         paid = _min(amount, left);
-        _pay(pool, id, kind, to, paid);
-    }
-
-    /// @dev Burns all that the case holds but `keep`.
-    function _burnRest(bytes32 pool, uint256 id, uint256 keep) private returns (uint256 burnt) {
-        uint256 held = _held(pool, id);
-        burnt = held > keep ? held - keep : 0;
-        LEDGER.move(pool, AccountKind.Case, bytes32(id), AccountKind.Burn, 0, burnt);
+        _move(pool, bytes32(id), kind, keyOf(to), paid);
     }
 
     function _seatKey(bytes32 pool, uint64 seat) private pure returns (bytes32) {
         return keccak256(abi.encode(pool, seat));
+    }
+
+    /// @dev Out of a Case account.
+    function _move(bytes32 pool, bytes32 from, AccountKind kind, bytes32 to, uint256 amount) private {
+        LEDGER.move(pool, AccountKind.Case, from, kind, to, amount);
     }
 
     function _min(uint256 a, uint256 b) private pure returns (uint256) {

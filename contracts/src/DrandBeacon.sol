@@ -11,7 +11,7 @@ contract DrandBeacon is IDrandBeacon {
     uint256 private constant KEY_BYTES = 192;
     uint256 private constant SIGNATURE_BYTES = 96;
 
-    /// @inheritdoc IDrandBeacon
+    /// @inheritdoc IBeacon
     uint64 public immutable genesis;
     /// @inheritdoc IBeacon
     uint64 public immutable period;

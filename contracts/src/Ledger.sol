@@ -2,12 +2,13 @@
 pragma solidity 0.8.37;
 
 import { IERC20 } from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import { IERC20Permit } from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import { SafeERC20 } from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import { ERC20Burnable } from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Burnable.sol";
 import { ReentrancyGuardTransient } from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import { ILedger } from "./interfaces/ILedger.sol";
 import { PoolStore } from "./libraries/PoolStore.sol";
-import { AccountKind, keyOf } from "./types/Accounts.sol";
+import { AccountKind, Posting, keyOf } from "./types/Accounts.sol";
 import { Modules } from "./types/Modules.sol";
 
 /// @title Ledger: see ILedger.
@@ -19,6 +20,19 @@ contract Ledger is ILedger, ReentrancyGuardTransient {
     address public immutable LANES;
     address public immutable CHECKS;
     address public immutable DISPUTES;
+    address public immutable AUDITS;
+
+    // Kinds as bits, in AccountKind's order: the table in ILedger.
+    uint256 private constant FREE = 1 << 1;
+    uint256 private constant BALANCE = 1 << 2;
+    uint256 private constant BOND = 1 << 3;
+    uint256 private constant CHECK = 1 << 4;
+    uint256 private constant SEAT = 1 << 5;
+    uint256 private constant VESTING = 1 << 6;
+    uint256 private constant CLAIM = 1 << 7;
+    uint256 private constant CASE = 1 << 8;
+    uint256 private constant BURN = 1 << 9;
+    uint256 private constant AUDIT = 1 << 10;
 
     mapping(bytes32 account => uint256) private _balances;
     /// @inheritdoc ILedger
@@ -27,7 +41,8 @@ contract Ledger is ILedger, ReentrancyGuardTransient {
     constructor(Modules memory modules) {
         require(
             modules.pools != address(0) && modules.staking != address(0) && modules.lanes != address(0)
-                && modules.checks != address(0) && modules.disputes != address(0),
+                && modules.checks != address(0) && modules.disputes != address(0)
+                && modules.audits != address(0),
             ZeroAddress()
         );
         POOLS = modules.pools;
@@ -35,20 +50,28 @@ contract Ledger is ILedger, ReentrancyGuardTransient {
         LANES = modules.lanes;
         CHECKS = modules.checks;
         DISPUTES = modules.disputes;
+        AUDITS = modules.audits;
     }
 
     /// @inheritdoc ILedger
     function deposit(bytes32 pool, address to, uint256 amount) external nonReentrant {
-        require(amount > 0, ZeroAmount());
-        require(to != address(0), ZeroAddress());
-        IERC20 token = IERC20(PoolStore.load(POOLS, pool).basis.token);
-        uint256 before = token.balanceOf(address(this));
-        token.safeTransferFrom(msg.sender, address(this), amount);
-        uint256 arrived = token.balanceOf(address(this)) - before;
-        require(arrived == amount, TokenMovedOtherAmount(address(token), amount, arrived));
-        totalOf[address(token)] += amount;
-        _balances[_id(pool, AccountKind.Free, keyOf(to))] += amount;
-        emit Deposited(pool, to, msg.sender, amount);
+        _deposit(PoolStore.load(POOLS, pool).basis.token, pool, to, amount);
+    }
+
+    /// @inheritdoc ILedger
+    function depositWithPermit(
+        bytes32 pool,
+        address to,
+        uint256 amount,
+        uint256 deadline,
+        uint8 v,
+        bytes32 r,
+        bytes32 s
+    ) external nonReentrant {
+        address token = PoolStore.load(POOLS, pool).basis.token;
+        // Whoever saw the signature may have used it first: what counts is the allowance, which the transfer checks.
+        try IERC20Permit(token).permit(msg.sender, address(this), amount, deadline, v, r, s) { } catch { }
+        _deposit(token, pool, to, amount);
     }
 
     /// @inheritdoc ILedger
@@ -89,7 +112,8 @@ contract Ledger is ILedger, ReentrancyGuardTransient {
         bytes32 toKey,
         uint256 amount
     ) external {
-        require(_mayMove(msg.sender, from, to), NotAllowed(msg.sender, from, to));
+        (uint256 sources, uint256 targets) = _powers(msg.sender);
+        require(_in(from, sources) && _in(to, targets), NotAllowed(msg.sender, from, to));
         if (amount == 0) return;
         _debit(pool, from, fromKey, amount);
         _balances[_id(pool, to, toKey)] += amount;
@@ -97,49 +121,66 @@ contract Ledger is ILedger, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc ILedger
+    function post(bytes32 pool, Posting[] calldata debits, Posting[] calldata credits) external {
+        (uint256 sources, uint256 targets) = _powers(msg.sender);
+        uint256 debited;
+        for (uint256 i; i < debits.length; ++i) {
+            Posting calldata d = debits[i];
+            require(_in(d.kind, sources), NotAllowed(msg.sender, d.kind, AccountKind.None));
+            _debit(pool, d.kind, d.key, d.amount);
+            debited += d.amount;
+        }
+        uint256 credited;
+        for (uint256 i; i < credits.length; ++i) {
+            Posting calldata c = credits[i];
+            require(_in(c.kind, targets), NotAllowed(msg.sender, AccountKind.None, c.kind));
+            _balances[_id(pool, c.kind, c.key)] += c.amount;
+            credited += c.amount;
+        }
+        require(debited == credited, Unbalanced(debited, credited));
+        emit Posted(pool, debits, credits);
+    }
+
+    /// @inheritdoc ILedger
     function balanceOf(bytes32 pool, AccountKind kind, bytes32 key) external view returns (uint256) {
         return _balances[_id(pool, kind, key)];
     }
 
-    /// @dev The table in ILedger.
-    function _mayMove(address module, AccountKind from, AccountKind to) private view returns (bool) {
+    /// @inheritdoc ILedger
+    function balancesOf(bytes32 pool, bytes32 key, AccountKind a, AccountKind b)
+        external
+        view
+        returns (uint256, uint256)
+    {
+        return (_balances[_id(pool, a, key)], _balances[_id(pool, b, key)]);
+    }
+
+    /// @dev Out of which kinds of account a module may move money, and into which.
+    function _powers(address module) private view returns (uint256 sources, uint256 targets) {
         if (module == LANES) {
-            return _in(
-                from,
-                _bit(AccountKind.Free) | _bit(AccountKind.Balance) | _bit(AccountKind.Bond)
-                    | _bit(AccountKind.Check) | _bit(AccountKind.Vesting)
-            )
-                && _in(
-                to,
-                _bit(AccountKind.Free) | _bit(AccountKind.Balance) | _bit(AccountKind.Bond)
-                    | _bit(AccountKind.Check) | _bit(AccountKind.Vesting) | _bit(AccountKind.Burn)
+            return (
+                FREE | BALANCE | BOND | CHECK | VESTING,
+                FREE | BALANCE | BOND | CHECK | VESTING | BURN | AUDIT
             );
         }
-        if (module == CHECKS) {
-            return _in(from, _bit(AccountKind.Check) | _bit(AccountKind.Bond) | _bit(AccountKind.Claim))
-                && _in(
-                to,
-                _bit(AccountKind.Claim) | _bit(AccountKind.Check) | _bit(AccountKind.Free)
-                    | _bit(AccountKind.Balance)
-            );
+        if (module == CHECKS) return (CHECK | BOND | CLAIM, CLAIM | CHECK | FREE | BALANCE);
+        if (module == STAKING) return (FREE | SEAT, FREE | SEAT | CASE | BURN);
+        if (module == DISPUTES) return (FREE | BOND | CASE, FREE | BOND | CASE | BALANCE | BURN);
+        if (module == AUDITS) {
+            return (AUDIT | CASE | VESTING, AUDIT | CASE | VESTING | FREE | BALANCE | BURN);
         }
-        if (module == STAKING) {
-            return _in(from, _bit(AccountKind.Free) | _bit(AccountKind.Seat))
-                && _in(
-                to,
-                _bit(AccountKind.Free) | _bit(AccountKind.Seat) | _bit(AccountKind.Case)
-                    | _bit(AccountKind.Burn)
-            );
-        }
-        if (module == DISPUTES) {
-            return _in(from, _bit(AccountKind.Free) | _bit(AccountKind.Bond) | _bit(AccountKind.Case))
-                && _in(
-                to,
-                _bit(AccountKind.Free) | _bit(AccountKind.Bond) | _bit(AccountKind.Case)
-                    | _bit(AccountKind.Balance) | _bit(AccountKind.Burn)
-            );
-        }
-        return false;
+    }
+
+    function _deposit(address token, bytes32 pool, address to, uint256 amount) private {
+        require(amount > 0, ZeroAmount());
+        require(to != address(0), ZeroAddress());
+        uint256 before = IERC20(token).balanceOf(address(this));
+        IERC20(token).safeTransferFrom(msg.sender, address(this), amount);
+        uint256 arrived = IERC20(token).balanceOf(address(this)) - before;
+        require(arrived == amount, TokenMovedOtherAmount(token, amount, arrived));
+        totalOf[token] += amount;
+        _balances[_id(pool, AccountKind.Free, keyOf(to))] += amount;
+        emit Deposited(pool, to, msg.sender, amount);
     }
 
     function _debit(bytes32 pool, AccountKind kind, bytes32 key, uint256 amount) private {
@@ -155,11 +196,7 @@ contract Ledger is ILedger, ReentrancyGuardTransient {
         return keccak256(abi.encode(pool, kind, key));
     }
 
-    function _bit(AccountKind kind) private pure returns (uint256) {
-        return 1 << uint8(kind);
-    }
-
     function _in(AccountKind kind, uint256 set) private pure returns (bool) {
-        return _bit(kind) & set != 0;
+        return 1 << uint8(kind) & set != 0;
     }
 }

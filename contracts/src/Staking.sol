@@ -20,6 +20,7 @@ contract Staking is IStaking {
     address public immutable POOLS;
     ILedger public immutable LEDGER;
     address public immutable DISPUTES;
+    address public immutable AUDITS;
 
     struct Table {
         uint64 lastSeat;
@@ -32,8 +33,8 @@ contract Staking is IStaking {
     mapping(bytes32 pool => mapping(address server => Server)) private _servers;
     mapping(bytes32 pool => mapping(address owner => History)) private _keys; // epoch => key
 
-    modifier onlyDisputes() {
-        require(msg.sender == DISPUTES, NotModule(msg.sender));
+    modifier onlyJudges() {
+        require(msg.sender == DISPUTES || msg.sender == AUDITS, NotModule(msg.sender));
         _;
     }
 
@@ -41,6 +42,7 @@ contract Staking is IStaking {
         POOLS = modules.pools;
         LEDGER = ILedger(modules.ledger);
         DISPUTES = modules.disputes;
+        AUDITS = modules.audits;
     }
 
     // ---------------------------------------------------------------------------------------------------- owners
@@ -54,6 +56,7 @@ contract Staking is IStaking {
         Table storage table = _tables[pool];
         uint32 epoch = p.epochOf(block.timestamp) + DELAY;
         uint32 index = uint32(table.count.latest());
+        require(uint256(index) + count <= type(uint24).max, InvalidCount());
         first = table.lastSeat + 1;
         table.lastSeat += count;
         server.seats += count;
@@ -61,7 +64,8 @@ contract Staking is IStaking {
         uint256 price = uint256(p.prices.seatStake) + p.prices.seatFloat;
         for (uint32 i; i < count; ++i) {
             uint64 seat = first + i;
-            _seats[pool][seat] = Seat({ owner: msg.sender, index: index + i, exitAt: 0, suspended: false });
+            Seat storage s = _seats[pool][seat];
+            (s.owner, s.index) = (msg.sender, uint24(index + i));
             table.occupant[index + i].push(epoch, seat);
             LEDGER.move(pool, AccountKind.Free, keyOf(msg.sender), AccountKind.Seat, _keyOf(seat), price);
             emit SeatJoined(pool, seat, msg.sender, index + i, epoch);
@@ -87,8 +91,8 @@ contract Staking is IStaking {
         Seat storage s = _owned(pool, seat);
         require(s.exitAt != 0, NotLeaving(pool, seat));
         require(block.timestamp >= s.exitAt, StillBonded(pool, seat, s.exitAt));
-        uint32 open = _servers[pool][msg.sender].openDisputes;
-        require(open == 0, ServerFrozen(pool, msg.sender, open));
+        uint32 freezes = _servers[pool][msg.sender].freezes;
+        require(freezes == 0, ServerFrozen(pool, msg.sender, freezes));
         uint256 amount = LEDGER.balanceOf(pool, AccountKind.Seat, _keyOf(seat));
         LEDGER.move(pool, AccountKind.Seat, _keyOf(seat), AccountKind.Free, keyOf(msg.sender), amount);
         emit SeatWithdrawn(pool, seat, amount);
@@ -118,35 +122,39 @@ contract Staking is IStaking {
     // -------------------------------------------------------------------------------------------------- disputes
 
     /// @inheritdoc IStaking
-    function accuse(bytes32 pool, address server, bool opened) external onlyDisputes {
-        Server storage s = _servers[pool][server];
-        if (opened) ++s.openDisputes;
-        else --s.openDisputes;
-        emit FrozenChanged(pool, server, s.openDisputes);
+    function accuse(bytes32 pool, uint64 seat, bool opened) external {
+        require(msg.sender == DISPUTES, NotModule(msg.sender));
+        Seat storage s = _existing(pool, seat);
+        if (opened) ++s.disputes;
+        else --s.disputes;
+        _freeze(pool, s.owner, opened);
     }
 
     /// @inheritdoc IStaking
-    function slash(bytes32 pool, uint64 seat, uint256 dispute)
-        external
-        onlyDisputes
-        returns (uint256 amount)
-    {
+    function freeze(bytes32 pool, address server, bool frozen) external onlyJudges {
+        _freeze(pool, server, frozen);
+    }
+
+    /// @inheritdoc IStaking
+    function convict(bytes32 pool, address server) external onlyJudges {
+        _convict(pool, server);
+    }
+
+    /// @inheritdoc IStaking
+    function slash(bytes32 pool, uint64 seat, bytes32 caseKey) external onlyJudges returns (uint256 amount) {
         Seat storage s = _existing(pool, seat);
         uint256 held = LEDGER.balanceOf(pool, AccountKind.Seat, _keyOf(seat));
         uint256 stake = PoolStore.load(POOLS, pool).prices.seatStake;
         amount = held < stake ? held : stake;
-        LEDGER.move(pool, AccountKind.Seat, _keyOf(seat), AccountKind.Case, bytes32(dispute), amount);
-        emit SeatSlashed(pool, seat, dispute, amount);
+        LEDGER.move(pool, AccountKind.Seat, _keyOf(seat), AccountKind.Case, caseKey, amount);
+        emit SeatSlashed(pool, seat, caseKey, amount);
+        s.convicted = true;
         _suspend(pool, seat, s);
-        Server storage server = _servers[pool][s.owner];
-        if (!server.convicted) {
-            server.convicted = true;
-            emit ServerConvicted(pool, s.owner);
-        }
+        _convict(pool, s.owner);
     }
 
     /// @inheritdoc IStaking
-    function fine(bytes32 pool, uint64 seat) external onlyDisputes returns (uint256 amount) {
+    function fine(bytes32 pool, uint64 seat) external onlyJudges returns (uint256 amount) {
         Seat storage s = _existing(pool, seat);
         PoolParams memory p = PoolStore.load(POOLS, pool);
         uint256 held = LEDGER.balanceOf(pool, AccountKind.Seat, _keyOf(seat));
@@ -170,6 +178,35 @@ contract Staking is IStaking {
     }
 
     /// @inheritdoc IStaking
+    function seatsAt(bytes32 pool, uint32 epoch, uint64[] calldata places)
+        external
+        view
+        returns (uint64[] memory seats)
+    {
+        uint32 count = seatCount(pool, epoch);
+        seats = new uint64[](places.length);
+        for (uint256 i; i < places.length; ++i) {
+            require(places[i] < count, IndexOutOfRange(pool, epoch, places[i]));
+            seats[i] = uint64(_tables[pool].occupant[places[i]].valueAt(epoch));
+        }
+    }
+
+    /// @inheritdoc IStaking
+    function ownersOf(bytes32 pool, uint64[] calldata seats) external view returns (address[] memory owners) {
+        owners = new address[](seats.length);
+        for (uint256 i; i < seats.length; ++i) {
+            owners[i] = _seats[pool][seats[i]].owner;
+        }
+    }
+
+    /// @inheritdoc IStaking
+    function standingOf(bytes32 pool, uint64 seat) public view returns (address owner, bool active) {
+        Seat storage s = _seats[pool][seat];
+        owner = s.owner;
+        active = owner != address(0) && !s.suspended && !_servers[pool][owner].convicted;
+    }
+
+    /// @inheritdoc IStaking
     function isOpen(bytes32 pool, uint32 epoch) external view returns (bool) {
         return seatCount(pool, epoch) >= 3 * uint256(PoolStore.load(POOLS, pool).limits.secondJury);
     }
@@ -185,9 +222,14 @@ contract Staking is IStaking {
     }
 
     /// @inheritdoc IStaking
-    function isActive(bytes32 pool, uint64 seat) external view returns (bool) {
+    function isActive(bytes32 pool, uint64 seat) external view returns (bool active) {
+        (, active) = standingOf(pool, seat);
+    }
+
+    /// @inheritdoc IStaking
+    function isBonded(bytes32 pool, uint64 seat, address server) external view returns (bool) {
         Seat storage s = _seats[pool][seat];
-        return s.owner != address(0) && !s.suspended && !_servers[pool][s.owner].convicted;
+        return s.owner == server && server != address(0) && (s.exitAt == 0 || block.timestamp < s.exitAt);
     }
 
     /// @inheritdoc IStaking
@@ -212,7 +254,7 @@ contract Staking is IStaking {
         uint32 epoch = p.epochOf(block.timestamp) + DELAY;
         uint32 last = uint32(table.count.latest()) - 1;
         uint64 moved = uint64(table.occupant[last].latest());
-        uint32 index = s.index;
+        uint24 index = s.index;
         if (moved != seat) {
             table.occupant[index].push(epoch, moved);
             _seats[pool][moved].index = index;
@@ -226,6 +268,20 @@ contract Staking is IStaking {
             if (exitAt > server.bondedUntil) server.bondedUntil = exitAt;
         }
         emit SeatLeft(pool, seat, index, moved, epoch, exitAt);
+    }
+
+    function _freeze(bytes32 pool, address owner, bool frozen) private {
+        Server storage server = _servers[pool][owner];
+        if (frozen) ++server.freezes;
+        else --server.freezes;
+        emit FrozenChanged(pool, owner, server.freezes);
+    }
+
+    function _convict(bytes32 pool, address owner) private {
+        Server storage server = _servers[pool][owner];
+        if (server.convicted) return;
+        server.convicted = true;
+        emit ServerConvicted(pool, owner);
     }
 
     function _suspend(bytes32 pool, uint64 seat, Seat storage s) private {

@@ -2,19 +2,18 @@
 pragma solidity 0.8.37;
 
 import { IArbiter } from "../interfaces/IArbiter.sol";
-import { IBeacon } from "../interfaces/IBeacon.sol";
 import { IJuryArbiter } from "../interfaces/IJuryArbiter.sol";
 import { IStaking } from "../interfaces/IStaking.sol";
+import { Clocks } from "../libraries/Clocks.sol";
 import { Conditions } from "../libraries/Conditions.sol";
 import { Hashes } from "../libraries/Hashes.sol";
+import { Panel, PanelState, Panels } from "../libraries/Panels.sol";
 import { PoolStore } from "../libraries/PoolStore.sol";
 import { Role } from "../types/Messages.sol";
 import { PoolParams } from "../types/PoolParams.sol";
 
 /// @title JuryArbiter: see IJuryArbiter.
 contract JuryArbiter is IJuryArbiter {
-    /// @dev Rounds between a ballot's opening and the one that draws its jury: its value can't exist yet.
-    uint64 private constant DRAW_DELAY = 2;
     uint8 private constant BALLOTS = 2;
 
     address public immutable POOLS;
@@ -28,11 +27,7 @@ contract JuryArbiter is IJuryArbiter {
     }
 
     mapping(bytes32 key => Case) private _cases;
-    mapping(bytes32 key => mapping(uint8 ballot => Ballot)) private _ballots;
-    /// @dev Jurors' places in the seat table of their round's epoch, eight 32-bit words a slot.
-    mapping(bytes32 key => mapping(uint8 ballot => mapping(uint256 page => uint256))) private _places;
-    mapping(bytes32 key => mapping(uint8 ballot => mapping(uint256 position => bytes32))) private
-        _commitments;
+    mapping(bytes32 key => mapping(uint8 ballot => Panel)) private _ballots;
 
     constructor(address pools, address staking) {
         POOLS = pools;
@@ -65,25 +60,14 @@ contract JuryArbiter is IJuryArbiter {
         (Case storage c, bytes32 key) = _pending(client, subject);
         PoolParams memory p = PoolStore.load(POOLS, c.pool);
         uint8 ballot = c.ballot;
-        Ballot storage b = _ballots[key][ballot];
-        require(b.size == 0, AlreadyDrawn(ballot));
-        // Who is drawn is fined for silence, so nobody may hold the draw back until there is no time left to vote.
-        uint256 until = b.commitEnd - p.windows.commit / 2;
-        require(block.timestamp <= until, CommitClosed(until));
-        uint32[] memory places =
-            _drawPlaces(p, c.pool, b.round, Hashes.ballotSubject(subject, ballot), ballot);
-        b.size = uint8(places.length);
-        uint64[] memory seats = new uint64[](places.length);
-        uint32 epoch = _epoch(p, b.round);
-        uint256 word;
-        for (uint256 i; i < places.length; ++i) {
-            seats[i] = STAKING.seatAt(c.pool, epoch, places[i]);
-            word |= uint256(places[i]) << (32 * (i % 8));
-            if (i % 8 == 7 || i + 1 == places.length) {
-                _places[key][ballot][i / 8] = word;
-                word = 0;
-            }
-        }
+        uint64[] memory seats = _ballots[key][ballot].draw(
+            p,
+            STAKING,
+            c.pool,
+            Hashes.DRAW_JURY,
+            Hashes.ballotSubject(subject, ballot),
+            ballot == 1 ? p.limits.firstJury : p.limits.secondJury
+        );
         emit JuryDrawn(client, subject, ballot, seats);
     }
 
@@ -92,46 +76,24 @@ contract JuryArbiter is IJuryArbiter {
         external
     {
         (Case storage c, bytes32 key) = _pending(client, subject);
-        require(commitment != 0, EmptyCommitment());
-        PoolParams memory p = PoolStore.load(POOLS, c.pool);
         uint8 ballot = c.ballot;
-        Ballot memory b = _ballots[key][ballot];
-        require(b.size > 0, NotDrawnYet(ballot));
-        require(block.timestamp <= b.commitEnd, CommitClosed(b.commitEnd));
-        uint32 epoch = _epoch(p, b.round);
+        _ballots[key][ballot].commit(PoolStore.load(POOLS, c.pool), STAKING, c.pool, positions, commitment);
         for (uint256 i; i < positions.length; ++i) {
-            uint256 position = positions[i];
-            require(position < b.size, NotJuror(position, msg.sender));
-            uint64 seat = STAKING.seatAt(c.pool, epoch, _placeAt(key, ballot, position));
-            address owner = STAKING.seatOf(c.pool, seat).owner;
-            require(
-                msg.sender == owner || msg.sender == STAKING.keyAt(c.pool, owner, p.epochOf(block.timestamp)),
-                NotJuror(position, msg.sender)
-            );
-            require(STAKING.isActive(c.pool, seat), SeatNotActive(seat));
-            require(_commitments[key][ballot][position] == 0, AlreadyCommitted(position));
-            _commitments[key][ballot][position] = commitment;
-            emit Committed(client, subject, ballot, position, commitment);
+            emit Committed(client, subject, ballot, positions[i], commitment);
         }
-        _ballots[key][ballot].committed = b.committed + uint8(positions.length);
     }
 
     /// @inheritdoc IJuryArbiter
     function propose(address client, bytes32 subject, bytes32 digest) external {
         (Case storage c, bytes32 key) = _pending(client, subject);
-        PoolParams memory p = PoolStore.load(POOLS, c.pool);
         uint8 ballot = c.ballot;
-        Ballot memory b = _ballots[key][ballot];
-        require(b.size > 0, NotDrawnYet(ballot));
-        require(block.timestamp > b.commitEnd || b.committed == b.size, CommitOpen(b.commitEnd));
-        require(block.timestamp <= b.proposeEnd, ProposeClosed(b.proposeEnd));
-        uint256 matching;
-        for (uint256 i; i < b.size; ++i) {
-            if (_matches(p, c.pool, key, subject, ballot, b.round, i, digest)) ++matching;
-        }
-        uint256 needed = Conditions.quorum(b.size);
+        Panel storage panel = _ballots[key][ballot];
+        panel.requireProposable();
+        uint8 matching =
+            panel.count(STAKING, c.pool, Role.Juror, Hashes.ballotSubject(subject, ballot), digest);
+        uint256 needed = Conditions.quorum(panel.state.size);
         require(matching >= needed, NoQuorum(matching, needed));
-        _ballots[key][ballot].matching = uint8(matching);
+        panel.state.matching = matching;
         (c.outcome, c.digest) = (Outcome.Decided, digest);
         emit Decided(client, subject, ballot, digest, matching);
     }
@@ -139,10 +101,7 @@ contract JuryArbiter is IJuryArbiter {
     /// @inheritdoc IJuryArbiter
     function advance(address client, bytes32 subject) external {
         (Case storage c, bytes32 key) = _pending(client, subject);
-        Ballot storage b = _ballots[key][c.ballot];
-        // Without a jury there is nothing to propose.
-        uint256 end = b.size == 0 ? b.commitEnd : b.proposeEnd;
-        require(block.timestamp > end, BallotRunning(end));
+        _ballots[key][c.ballot].requireOver();
         if (c.ballot == BALLOTS) {
             c.outcome = Outcome.Void;
             emit CaseVoid(client, subject);
@@ -164,8 +123,8 @@ contract JuryArbiter is IJuryArbiter {
         (outcome, digest) = (c.outcome, c.digest);
         if (outcome == Outcome.None || outcome == Outcome.Pending) return (outcome, 0, 0);
         for (uint8 ballot = 1; ballot <= c.ballot; ++ballot) {
-            Ballot storage b = _ballots[key][ballot];
-            payees += outcome == Outcome.Decided && ballot == c.ballot ? b.matching : b.committed;
+            PanelState memory s = _ballots[key][ballot].state;
+            payees += outcome == Outcome.Decided && ballot == c.ballot ? s.matching : s.committed;
         }
     }
 
@@ -177,14 +136,14 @@ contract JuryArbiter is IJuryArbiter {
     {
         bytes32 key = _key(client, subject);
         Case storage c = _cases[key];
-        Ballot storage b = _ballots[key][ballot];
-        if (position >= b.size) return (0, Standing.None);
-        PoolParams memory p = PoolStore.load(POOLS, c.pool);
-        seat = STAKING.seatAt(c.pool, _epoch(p, b.round), _placeAt(key, ballot, position));
+        Panel storage panel = _ballots[key][ballot];
+        if (position >= panel.state.size) return (0, Standing.None);
+        seat = panel.seatAt(position);
         if (c.outcome == Outcome.Pending) return (seat, Standing.Pending);
-        bool present = _commitments[key][ballot][position] != 0;
+        bool present = panel.commitments[position] != 0;
         if (c.outcome == Outcome.Decided && ballot == c.ballot) {
-            present = _matches(p, c.pool, key, subject, ballot, b.round, position, c.digest);
+            bytes32 subject_ = Hashes.ballotSubject(subject, ballot);
+            present = panel.matches(STAKING, c.pool, Role.Juror, subject_, position, c.digest);
         } else if (c.outcome == Outcome.Closed && ballot == c.ballot && !present) {
             // The case ended before this juror's time was up.
             return (seat, Standing.None);
@@ -193,8 +152,12 @@ contract JuryArbiter is IJuryArbiter {
     }
 
     /// @inheritdoc IJuryArbiter
-    function ballotOf(address client, bytes32 subject, uint8 ballot) external view returns (Ballot memory) {
-        return _ballots[_key(client, subject)][ballot];
+    function ballotOf(address client, bytes32 subject, uint8 ballot)
+        external
+        view
+        returns (PanelState memory)
+    {
+        return _ballots[_key(client, subject)][ballot].state;
     }
 
     /// @inheritdoc IJuryArbiter
@@ -208,14 +171,9 @@ contract JuryArbiter is IJuryArbiter {
         view
         returns (uint64)
     {
-        bytes32 key = _key(client, subject);
-        Ballot storage b = _ballots[key][ballot];
-        require(position < b.size, NotJuror(position, msg.sender));
-        bytes32 pool = _cases[key].pool;
-        return
-            STAKING.seatAt(
-                pool, _epoch(PoolStore.load(POOLS, pool), b.round), _placeAt(key, ballot, position)
-            );
+        Panel storage panel = _ballots[_key(client, subject)][ballot];
+        require(position < panel.state.size, Panels.NotMember(position, msg.sender));
+        return panel.seatAt(position);
     }
 
     /// @inheritdoc IJuryArbiter
@@ -224,7 +182,7 @@ contract JuryArbiter is IJuryArbiter {
         view
         returns (bytes32)
     {
-        return _commitments[_key(client, subject)][ballot][position];
+        return _ballots[_key(client, subject)][ballot].commitments[position];
     }
 
     // -------------------------------------------------------------------------------------------------- internals
@@ -233,66 +191,16 @@ contract JuryArbiter is IJuryArbiter {
         private
     {
         uint8 ballot = ++c.ballot;
-        uint64 round = IBeacon(p.basis.beacon).roundAt(block.timestamp) + DRAW_DELAY;
-        uint256 commitEnd = IBeacon(p.basis.beacon).timeOf(round) + p.windows.commit;
-        uint256 proposeEnd = commitEnd + p.windows.propose;
-        Ballot storage b = _ballots[key][ballot];
-        (b.round, b.commitEnd, b.proposeEnd) = (round, uint40(commitEnd), uint40(proposeEnd));
-        emit BallotOpened(client, subject, ballot, round, commitEnd, proposeEnd);
-    }
-
-    /// @dev Places in the seat table, drawn one after the other; one that was drawn already is passed over, so each jury is
-    /// equally likely.
-    function _drawPlaces(PoolParams memory p, bytes32 pool, uint64 round, bytes32 subject, uint8 ballot)
-        private
-        view
-        returns (uint32[] memory places)
-    {
-        bytes32 randomness = IBeacon(p.basis.beacon).randomness(round);
-        uint32 count = STAKING.seatCount(pool, _epoch(p, round));
-        require(count > 0, PoolEmpty(pool));
-        uint256 size = ballot == 1 ? p.limits.firstJury : p.limits.secondJury;
-        if (size > count) size = count;
-        places = new uint32[](size);
-        uint256 filled;
-        for (uint256 counter; filled < size; ++counter) {
-            uint32 place = uint32(Hashes.draw(Hashes.DRAW_JURY, randomness, pool, subject, counter, count));
-            uint256 i;
-            while (i < filled && places[i] != place) ++i;
-            if (i == filled) places[filled++] = place;
-        }
-    }
-
-    function _matches(
-        PoolParams memory p,
-        bytes32 pool,
-        bytes32 key,
-        bytes32 subject,
-        uint8 ballot,
-        uint64 round,
-        uint256 position,
-        bytes32 digest
-    ) private view returns (bool) {
-        bytes32 commitment = _commitments[key][ballot][position];
-        if (commitment == 0) return false;
-        uint64 seat = STAKING.seatAt(pool, _epoch(p, round), _placeAt(key, ballot, position));
-        address owner = STAKING.seatOf(pool, seat).owner;
-        return
-            commitment == Hashes.commitment(Role.Juror, owner, Hashes.ballotSubject(subject, ballot), digest);
+        Panel storage panel = _ballots[key][ballot];
+        panel.open(p, Clocks.read(p.basis.beacon));
+        PanelState memory s = panel.state;
+        emit BallotOpened(client, subject, ballot, s.round, s.commitEnd, s.proposeEnd);
     }
 
     function _pending(address client, bytes32 subject) private view returns (Case storage c, bytes32 key) {
         key = _key(client, subject);
         c = _cases[key];
         require(c.outcome == Outcome.Pending, CaseNotPending(client, subject));
-    }
-
-    function _placeAt(bytes32 key, uint8 ballot, uint256 position) private view returns (uint256) {
-        return uint32(_places[key][ballot][position / 8] >> (32 * (position % 8)));
-    }
-
-    function _epoch(PoolParams memory p, uint64 round) private view returns (uint32) {
-        return p.epochOf(IBeacon(p.basis.beacon).timeOf(round));
     }
 
     function _key(address client, bytes32 subject) private pure returns (bytes32) {

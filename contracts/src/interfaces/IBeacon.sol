@@ -15,6 +15,9 @@ interface IBeacon {
     /// @notice The latest round published at or before `time`; 0 before genesis.
     function roundAt(uint256 time) external view returns (uint64);
 
+    /// @notice Unix time, in seconds, of round 1; round `i` is published `(i − 1)·period` later.
+    function genesis() external view returns (uint64);
+
     /// @notice Seconds between two rounds.
     function period() external view returns (uint64);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import { Evidence } from "../types/Messages.sol";
+import { Evidence, InferenceRequest, InferenceResponse } from "../types/Messages.sol";
 
 /// @title Checks: whether a response was due to be checked and by whom, and the validator's pay.
 interface IChecks {
@@ -13,18 +13,20 @@ interface IChecks {
         Settled // a dispute over the response paid instead
     }
 
+    /// @notice What is known of a response, per pool and user.
     struct Claim {
-        address validator;
-        uint32 units;
+        uint64 delivered; // round of the block that brought it on-chain, or 0: its windows begin there
+        uint64 seat; // the validator's
+        uint24 units;
         uint40 freeAt;
         ClaimState state;
     }
 
-    /// @notice What `verify` found out about evidence.
+    /// @notice What was found out about a response.
     struct Checked {
         bytes32 requestHash;
         bytes32 responseHash;
-        bytes32 ticket;
+        bytes32 ticket; // where the evidence shows one
         uint256 units;
         uint64 ticketRound;
         uint256 ticketTime; // unix seconds
@@ -57,6 +59,8 @@ interface IChecks {
     error WrongValidator(uint64 drawn, uint64 given);
     error ValidatorIsServer(address server);
     error PoolTooSmall(bytes32 pool, uint32 epoch);
+    error AlreadyDelivered(bytes32 response);
+    error NotDelivered(bytes32 response);
     error ClaimExists(bytes32 response);
     error ClaimNotPending(bytes32 response);
     error ClaimTooLate(uint256 until);
@@ -64,6 +68,21 @@ interface IChecks {
     error CheckNotFunded(address user, uint256 needed, uint256 available);
     error Frozen(address account);
     error NotModule(address caller);
+
+    /// @notice Reverts unless the response answers the request, within the pool's limits and its deadline, signed by a server
+    /// that names a bonded seat of its own.
+    function verifyResponse(
+        InferenceRequest calldata request,
+        InferenceResponse calldata response,
+        bytes calldata signature
+    ) external view returns (Checked memory);
+
+    /// @notice Lanes only: a response was brought on-chain in this block, where its windows begin.
+    function deliver(
+        InferenceRequest calldata request,
+        InferenceResponse calldata response,
+        bytes calldata signature
+    ) external returns (Checked memory);
 
     /// @notice Reverts unless the evidence is complete: every signature, the ticket below the rate, and the validator's draw.
     function verify(Evidence calldata evidence) external view returns (Checked memory);

@@ -72,7 +72,4 @@ interface IDrandBeacon is IBeacon {
     /// @notice The chain's public key: 192 bytes, in the order of drand and of Zcash's BLS12-381 encoding:
     /// x.c1, x.c0, y.c1, y.c0, each 48 bytes big endian without flag bits.
     function publicKey() external view returns (bytes memory);
-
-    /// @notice Unix time, in seconds, at which round 1 is published.
-    function genesis() external view returns (uint64);
 }

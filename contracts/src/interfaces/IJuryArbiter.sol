@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
+import { PanelState } from "../libraries/Panels.sol";
 import { IArbiter } from "./IArbiter.sol";
 
 /// @title An arbiter by juries of seats: commit, then one proposal that opens every equal commitment.
@@ -9,15 +10,6 @@ import { IArbiter } from "./IArbiter.sol";
 /// that are to it. Two thirds of the jury make a verdict. A ballot without one goes to the second, larger jury; a second
 /// one without makes the case void.
 interface IJuryArbiter is IArbiter {
-    struct Ballot {
-        uint64 round; // draws the jury
-        uint40 commitEnd; // unix seconds
-        uint40 proposeEnd;
-        uint8 size; // 0 until drawn
-        uint8 committed;
-        uint8 matching; // commitments to the verdict
-    }
-
     event CaseOpened(address indexed client, bytes32 indexed subject, bytes32 indexed pool);
     event BallotOpened(
         address indexed client,
@@ -39,17 +31,7 @@ interface IJuryArbiter is IArbiter {
 
     error CaseExists(address client, bytes32 subject);
     error CaseNotPending(address client, bytes32 subject);
-    error AlreadyDrawn(uint8 ballot);
-    error NotDrawnYet(uint8 ballot);
-    error PoolEmpty(bytes32 pool);
-    error CommitClosed(uint256 endedAt);
-    error CommitOpen(uint256 until);
-    error ProposeClosed(uint256 endedAt);
-    error BallotRunning(uint256 until);
-    error NotJuror(uint256 position, address caller);
-    error SeatNotActive(uint64 seat);
-    error AlreadyCommitted(uint256 position);
-    error EmptyCommitment();
+    /// @notice Too few commitments are to the proposed digest. What else a ballot refuses: Panels.
     error NoQuorum(uint256 matching, uint256 needed);
 
     /// @notice Draws the current ballot's jury, once its round's value is on-chain and while half of the commit window is left.
@@ -67,7 +49,7 @@ interface IJuryArbiter is IArbiter {
     /// @notice Ends a ballot that ran out without a verdict. Anyone may.
     function advance(address client, bytes32 subject) external;
 
-    function ballotOf(address client, bytes32 subject, uint8 ballot) external view returns (Ballot memory);
+    function ballotOf(address client, bytes32 subject, uint8 ballot) external view returns (PanelState memory);
     /// @notice Number of the current ballot, 1 or 2.
     function currentBallot(address client, bytes32 subject) external view returns (uint8);
     function seatOfJuror(address client, bytes32 subject, uint8 ballot, uint256 position)

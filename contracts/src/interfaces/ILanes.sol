@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import { Voucher } from "../types/Messages.sol";
+import { Delivery, InferenceRequest, InferenceResponse, Voucher } from "../types/Messages.sol";
 
-/// @title Paying: users' funds, vouchers, their redemption, and the vesting of rewards.
+/// @title Paying: users' funds, vouchers, their redemption, outputs delivered on-chain, and the vesting of rewards.
 interface ILanes {
     struct Lane {
         uint64 sequence; // last one paid
@@ -11,10 +11,34 @@ interface ILanes {
         uint64 units; // units paid
     }
 
+    /// @notice A user's way out, in unix seconds.
+    struct Exit {
+        uint40 due; // 0: none was asked for
+        uint40 last; // when it left last
+        address finder; // who proved its equivocation, or 0
+    }
+
     event FundsAdded(bytes32 indexed pool, address indexed user, uint256 balance, uint256 bond);
     event ExitRequested(bytes32 indexed pool, address indexed user, uint256 due);
     event ExitCancelled(bytes32 indexed pool, address indexed user);
     event Exited(bytes32 indexed pool, address indexed user, uint256 paidOut, uint256 burnt);
+    event EquivocationProven(
+        bytes32 indexed pool,
+        address indexed user,
+        address indexed finder,
+        uint64 lane,
+        uint64 sequence,
+        uint256 due
+    );
+    event Delivered(
+        bytes32 indexed pool,
+        bytes32 indexed responseHash,
+        address indexed user,
+        InferenceRequest request,
+        InferenceResponse response,
+        bytes signature,
+        bytes output
+    );
     event Redeemed(
         bytes32 indexed pool,
         address indexed server,
@@ -45,6 +69,19 @@ interface ILanes {
     /// @notice The pool had too few seats for its requests to count when the voucher was signed.
     error PoolTooSmall(bytes32 pool, uint32 epoch);
     error NotBonded(bytes32 pool, address server, uint256 until);
+    /// @notice Vouchers of one user must come together, users in rising order.
+    error VouchersUnsorted(address before, address user);
+    error RoundFromFuture(uint64 round);
+    /// @notice The two requests are not for the same place of one lane, or are the same.
+    error NoEquivocation();
+    /// @notice The user's exit is already decided by a proof of its equivocation.
+    error Equivocated(address user);
+    error BeforeLastExit(address user, uint256 lastExit);
+    error DeliveredTooLate(uint256 deadline);
+    error WrongOutput(bytes32 outputHash);
+    error WrongCancel(bytes32 expected, bytes32 given);
+    error NotServer(address server, address caller);
+    error NotUser(address caller);
     error NoExitRequested(address user);
     error ExitTooEarly(address user, uint256 due);
     error VestingClosed(bytes32 pool, address server, uint32 epoch, uint256 freeAt);
@@ -61,25 +98,42 @@ interface ILanes {
     /// @notice Takes the request back.
     function cancelExit(bytes32 pool) external;
 
-    /// @notice Frees the caller's balance and bond, and burns its check account.
-    function exit(bytes32 pool) external;
+    /// @notice Frees the user's balance and bond when its exit is due, and burns its check account. Where its equivocation was
+    /// proven, a third of what is left of the bond goes to who proved it and the rest is burnt, and anyone may call.
+    function exit(bytes32 pool, address user) external;
 
-    /// @notice Redeems the last voucher of each lane for `server`; all or none. Anyone may send it.
+    /// @notice Shows two different requests that a user signed for one place of a lane. It leaves, whether it wants or not: its
+    /// servers redeem and its validators claim for `exitWindow`, then `exit` takes its bond.
+    function proveEquivocation(
+        InferenceRequest calldata a,
+        bytes calldata signatureA,
+        InferenceRequest calldata b,
+        bytes calldata signatureB
+    ) external;
+
+    /// @notice Redeems the last voucher of each lane for `server`, vouchers of one user together and users in rising order; all
+    /// or none. Anyone may send it; in a pool with audits the server alone.
     function redeem(bytes32 pool, address server, Voucher[] calldata vouchers, bytes[] calldata signatures)
         external;
+
+    /// @notice Brings an output on-chain that its user did not acknowledge, before the request's deadline: the server is paid its
+    /// fee, and the response's windows begin with this block. Redeem the lane's last voucher first: the lane goes on after this.
+    function deliver(Delivery calldata delivery) external;
 
     /// @notice Frees rewards that were redeemed in `epochs` and have vested. Anyone may send it.
     function release(bytes32 pool, address server, uint32[] calldata epochs) external;
 
-    /// @notice Disputes only: burns all that a convicted server has vesting.
+    /// @notice Audits only: the reward of a redemption in `epoch` whose audits are settled begins to vest.
+    function vest(bytes32 pool, address server, uint32 epoch, uint256 amount) external;
+
+    /// @notice Disputes and Audits only: burns all that a convicted server has vesting.
     function forfeit(bytes32 pool, address server) external returns (uint256 amount);
 
     function laneOf(bytes32 pool, address user, address server, uint64 lane)
         external
         view
         returns (Lane memory);
-    /// @notice When the user's exit is due; 0 if it asked for none.
-    function exitAt(bytes32 pool, address user) external view returns (uint256);
+    function exitOf(bytes32 pool, address user) external view returns (Exit memory);
     /// @notice Rewards of `server` redeemed in `epoch` and not released yet.
     function vestingOf(bytes32 pool, address server, uint32 epoch) external view returns (uint256);
 }

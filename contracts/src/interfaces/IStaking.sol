@@ -7,15 +7,17 @@ pragma solidity 0.8.37;
 interface IStaking {
     struct Seat {
         address owner;
-        uint32 index; // place in the latest table, while `exitAt` is 0
+        uint24 index; // place in the latest table, while `exitAt` is 0
         uint40 exitAt; // 0, or when the stake is free
+        uint16 disputes; // open ones that accuse it
         bool suspended;
+        bool convicted; // slashed: nothing accuses it any more
     }
 
     struct Server {
         uint32 seats; // seats in the latest table that are not suspended
         uint40 bondedUntil; // latest `exitAt` of its leaving seats
-        uint32 openDisputes; // that accuse it
+        uint32 freezes; // open disputes and audits that may still take its stake
         bool convicted;
     }
 
@@ -29,9 +31,9 @@ interface IStaking {
     event SeatSuspended(bytes32 indexed pool, uint64 indexed seat);
     event SeatWithdrawn(bytes32 indexed pool, uint64 indexed seat, uint256 amount);
     event SeatFined(bytes32 indexed pool, uint64 indexed seat, uint256 amount);
-    event SeatSlashed(bytes32 indexed pool, uint64 indexed seat, uint256 indexed dispute, uint256 amount);
+    event SeatSlashed(bytes32 indexed pool, uint64 indexed seat, bytes32 indexed caseKey, uint256 amount);
     event ServerConvicted(bytes32 indexed pool, address indexed server);
-    event FrozenChanged(bytes32 indexed pool, address indexed server, uint32 openDisputes);
+    event FrozenChanged(bytes32 indexed pool, address indexed server, uint32 freezes);
     event KeySet(bytes32 indexed pool, address indexed owner, address key, uint32 fromEpoch);
     event EndpointSet(bytes32 indexed pool, address indexed server, string url);
 
@@ -41,7 +43,7 @@ interface IStaking {
     error AlreadyLeaving(bytes32 pool, uint64 seat);
     error NotLeaving(bytes32 pool, uint64 seat);
     error StillBonded(bytes32 pool, uint64 seat, uint256 until);
-    error ServerFrozen(bytes32 pool, address server, uint32 openDisputes);
+    error ServerFrozen(bytes32 pool, address server, uint32 freezes);
     error Convicted(bytes32 pool, address server);
     error IndexOutOfRange(bytes32 pool, uint32 epoch, uint256 index);
     error InvalidCount();
@@ -70,14 +72,20 @@ interface IStaking {
     /// @notice Announces where the caller's server answers.
     function setEndpoint(bytes32 pool, string calldata url) external;
 
-    /// @notice Disputes only: a dispute that accuses `server` was opened or closed.
-    function accuse(bytes32 pool, address server, bool opened) external;
+    /// @notice Disputes only: a dispute that accuses `seat` was opened or is over.
+    function accuse(bytes32 pool, uint64 seat, bool opened) external;
 
-    /// @notice Disputes only: takes up to `S` of a seat into the dispute's Case account, and convicts its owner.
+    /// @notice Disputes and Audits only: stake and rewards of `server` must stay, or need not any more.
+    function freeze(bytes32 pool, address server, bool frozen) external;
+
+    /// @notice Disputes and Audits only: ends the service of `server` for good.
+    function convict(bytes32 pool, address server) external;
+
+    /// @notice Disputes and Audits only: takes up to `S` of a seat into a Case account, and convicts its owner.
     /// @return amount What was taken.
-    function slash(bytes32 pool, uint64 seat, uint256 dispute) external returns (uint256 amount);
+    function slash(bytes32 pool, uint64 seat, bytes32 caseKey) external returns (uint256 amount);
 
-    /// @notice Disputes only: burns up to the juror penalty out of a seat; one that falls below `S` is suspended.
+    /// @notice Disputes and Audits only: burns up to the juror penalty out of a seat; one that falls below `S` is suspended.
     function fine(bytes32 pool, uint64 seat) external returns (uint256 amount);
 
     /// @notice Number of seats in the table of `epoch`; final for epochs up to the next one.
@@ -85,6 +93,18 @@ interface IStaking {
 
     /// @notice Seat at place `index` of the table of `epoch`.
     function seatAt(bytes32 pool, uint32 epoch, uint256 index) external view returns (uint64);
+
+    /// @notice Seats at several places of the table of `epoch`.
+    function seatsAt(bytes32 pool, uint32 epoch, uint64[] calldata places)
+        external
+        view
+        returns (uint64[] memory);
+
+    /// @notice Owners of several seats.
+    function ownersOf(bytes32 pool, uint64[] calldata seats) external view returns (address[] memory);
+
+    /// @notice A seat's owner, and whether the seat can be drawn, serve and vote.
+    function standingOf(bytes32 pool, uint64 seat) external view returns (address owner, bool active);
 
     /// @notice Whether the pool is large enough in `epoch` for its requests to count: three times the second jury.
     function isOpen(bytes32 pool, uint32 epoch) external view returns (bool);
@@ -94,6 +114,9 @@ interface IStaking {
 
     /// @notice Whether a seat can be drawn, serve and vote.
     function isActive(bytes32 pool, uint64 seat) external view returns (bool);
+
+    /// @notice Whether `server` owns the seat and its unbonding is not over.
+    function isBonded(bytes32 pool, uint64 seat, address server) external view returns (bool);
 
     /// @notice Whether some seat of `server` stays bonded until `time` at least.
     function isBondedUntil(bytes32 pool, address server, uint256 time) external view returns (bool);

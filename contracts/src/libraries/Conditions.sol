@@ -13,8 +13,7 @@ enum Condition {
     Participation, // honest servers, users and jurors earn
     Windows, // nothing leaves while it can still be claimed
     Bond, // a user's bond pays its first checks and a dispute
-    Jury, // colluders neither frame nor block often
-    AuditsUnsupported // this deployment has no audits
+    Jury // colluders neither frame nor block often
 }
 
 /// @title The enforced conditions, in integers, decided to the last unit.
@@ -22,14 +21,15 @@ library Conditions {
     /// @notice A pool was refused because its parameters break `condition`.
     error PoolRefused(Condition condition);
 
+    /// @dev Bounds the loop over an audit's validators.
+    uint256 private constant MAX_AUDITORS = 16;
     /// @dev Fixed point of probabilities inside `tail`.
     uint256 private constant ONE = 1 << 192;
 
     /// @notice Reverts with the first condition that `p` breaks.
     /// @param period Seconds between two rounds of the pool's beacon.
     function enforce(PoolParams memory p, uint256 period) internal pure {
-        require(_domain(p), PoolRefused(Condition.Domain));
-        require(p.rates.auditFixed == 0 && p.rates.auditUnit == 0, PoolRefused(Condition.AuditsUnsupported));
+        require(_domain(p, period), PoolRefused(Condition.Domain));
         (bool covered, uint256 net) = netStake(p);
         require(covered && net >= 2 * p.juryBudget(), PoolRefused(Condition.Coverage));
         require(_deterrence(p, net), PoolRefused(Condition.Deterrence));
@@ -73,16 +73,25 @@ library Conditions {
         return (2 * jurySize + 2) / 3;
     }
 
-    function _domain(PoolParams memory p) private pure returns (bool) {
+    function _domain(PoolParams memory p, uint256 period) private pure returns (bool) {
         return p.basis.token != address(0) && p.basis.beacon != address(0) && p.basis.arbiter != address(0)
             && p.limits.maxUnits > 0 && p.limits.maxUnits <= 1 << 24 && p.limits.maxInputBytes > 0
             && p.limits.maxInputBytes <= 64 * 1024 && p.limits.outputWeight > 0
             && p.limits.promptWeight <= 1 << 16 && p.limits.outputWeight <= 1 << 16 && p.limits.stride > 0
             && p.limits.setSize > 0 && p.limits.setSize <= 32 && p.limits.firstJury >= 3
             && p.limits.secondJury > p.limits.firstJury && 3 * p.rates.collusion < THOUSAND
-            && p.rates.discount <= THOUSAND && p.windows.epoch > 0
+            && p.rates.discount <= THOUSAND && p.windows.epoch > 0 && p.windows.epoch >= period && _audits(p)
             && p.challengeRate(p.limits.maxUnits) <= RATE_ONE && p.rates.challengeFixed <= RATE_ONE
             && p.rates.challengeUnit <= RATE_ONE && p.challengeRate(1) > 0;
+    }
+
+    function _audits(PoolParams memory p) private pure returns (bool) {
+        return !p.isAudited()
+            || (p.rates.auditFixed <= RATE_ONE
+                && p.rates.auditUnit <= RATE_ONE
+                && p.auditRate(1, p.limits.maxUnits) <= RATE_ONE
+                && p.limits.auditSize > 0
+                && p.limits.auditSize <= MAX_AUDITORS);
     }
 
     /// @dev `p(m)·(1−r)·(1−v1·v2)·(pay(m)+S_net) > pay(m)+g`. The difference is convex in m, so its least value over the
@@ -123,13 +132,15 @@ library Conditions {
             <= uint256(p.prices.rewardUnit) + p.prices.rewardFixed;
     }
 
-    /// @dev Base fees exceed the e-money made of them, coefficient by coefficient; that implies
-    /// `u0 + u·m > p(m)·check(m)` for every m, since p(m) <= p(maxUnits).
+    /// @dev Base fees exceed the e-money made of them and the expected pay of audits, coefficient by coefficient; that implies
+    /// `u0 + u·m > p(m)·check(m) + a(m)·n·R_V` for every m, since p(m) <= p(maxUnits).
     function _positiveBurn(PoolParams memory p) private pure returns (bool) {
         uint256 rate = p.challengeRate(p.limits.maxUnits);
         uint256 unit = uint256(p.prices.rewardUnit) * THOUSAND + uint256(p.prices.feeUnit) * p.rates.discount;
-        return rate * unit < (uint256(p.prices.feeUnit) * THOUSAND) << 64
-            && rate * p.prices.checkFixed <= uint256(p.prices.feeFixed) << 64;
+        uint256 audit = p.isAudited() ? uint256(p.prices.auditPay) * p.limits.auditSize : 0;
+        return rate * unit + p.rates.auditUnit * audit * THOUSAND
+                < (uint256(p.prices.feeUnit) * THOUSAND) << 64
+            && rate * p.prices.checkFixed + p.rates.auditFixed * audit <= uint256(p.prices.feeFixed) << 64;
     }
 
     function _participation(PoolParams memory p) private pure returns (bool) {
@@ -137,13 +148,16 @@ library Conditions {
         return p.prices.rewardUnit >= p.prices.costUnit
             && (p.prices.rewardFixed > 0 || p.prices.rewardUnit > p.prices.costUnit) && p.rates.discount > 0
             && p.prices.feeUnit > 0 && p.prices.jurorPay >= work + p.prices.gasAllowance
-            && p.prices.jurorPenalty > work && p.prices.seatFloat >= p.prices.jurorPenalty;
+            && p.prices.jurorPenalty > work && p.prices.seatFloat >= p.prices.jurorPenalty
+            && (!p.isAudited() || p.prices.auditPay >= work + p.prices.gasAllowance);
     }
 
     function _windows(PoolParams memory p, uint256 period) private pure returns (bool) {
         // The margin: rounds between a response and its ticket, and between a publication and each jury's draw.
         uint256 margin = (uint256(p.limits.stride) + 10) * period;
-        uint256 dispute = uint256(p.windows.dispute) + p.windows.publish + 2
+        // Two juries, and before them the validators of an audit.
+        uint256 ballots = p.isAudited() ? 3 : 2;
+        uint256 dispute = uint256(p.windows.dispute) + p.windows.publish + ballots
             * (uint256(p.windows.commit) + p.windows.propose) + p.windows.audit + margin;
         uint256 checking = (uint256(p.limits.redraws) + 1) * p.windows.answer;
         return p.windows.vesting >= dispute
@@ -151,7 +165,7 @@ library Conditions {
             && p.windows.exit >= uint256(p.windows.voucher) + checking + p.windows.claim
             && p.windows.claim >= checking && p.windows.dispute >= uint256(p.windows.claim) + p.windows.answer
             && p.windows.answer > 0 && p.windows.publish > 0 && p.windows.commit > 0 && p.windows.propose > 0
-            && p.windows.request > 0;
+            && p.windows.request > 0 && (!p.isAudited() || p.windows.audit > 0);
     }
 
     /// @dev A dispute, one answer, and what claims may take within any voucher's lifetime, which touches two of their periods.

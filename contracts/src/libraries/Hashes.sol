@@ -32,14 +32,21 @@ library Hashes {
     bytes32 internal constant ANSWER_TYPE =
         keccak256("CheckAnswer(bytes32 response,bytes32 commitment,uint64 seat,uint64 round)");
 
+    bytes32 internal constant OUTPUT = keccak256("assay.output.v1");
+    bytes32 internal constant ACCEPTED_LEAF = keccak256("assay.accepted.leaf.v1");
+    bytes32 internal constant ACCEPTED_NODE = keccak256("assay.accepted.node.v1");
+    bytes32 internal constant ACCEPTED_ROOT = keccak256("assay.accepted.root.v1");
     bytes32 internal constant TICKET = keccak256("assay.ticket.v1");
     bytes32 internal constant COMMITMENT = keccak256("assay.commitment.v1");
     bytes32 internal constant RESPONSE_SUBJECT = keccak256("assay.subject.response.v1");
     bytes32 internal constant CASE_SUBJECT = keccak256("assay.subject.case.v1");
     bytes32 internal constant BALLOT_SUBJECT = keccak256("assay.subject.ballot.v1");
+    bytes32 internal constant ASSERTION_SUBJECT = keccak256("assay.subject.assertion.v1");
     bytes32 internal constant DRAW_SET = keccak256("assay.draw.set.v1");
     bytes32 internal constant DRAW_VALIDATOR = keccak256("assay.draw.validator.v1");
     bytes32 internal constant DRAW_JURY = keccak256("assay.draw.jury.v1");
+    bytes32 internal constant DRAW_PANEL = keccak256("assay.draw.panel.v1");
+    bytes32 internal constant DRAW_AUDIT = keccak256("assay.draw.audit.v1");
 
     /// @notice EIP-712 domain separator of a deployment.
     function domain(uint256 chainId, address ledger) internal pure returns (bytes32) {
@@ -75,6 +82,20 @@ library Hashes {
         return keccak256(abi.encode(ANSWER_TYPE, x));
     }
 
+    /// @notice Hash of an output: its token ids, 4 bytes big-endian each.
+    function output(bytes calldata tokens) internal pure returns (bytes32) {
+        return keccak256(bytes.concat(OUTPUT, tokens));
+    }
+
+    /// @notice Leaf of a lane's accepted responses, with the lane's totals after it.
+    function acceptedLeaf(bytes32 responseHash, uint64 count, uint64 totalUnits)
+        internal
+        pure
+        returns (bytes32)
+    {
+        return keccak256(abi.encode(ACCEPTED_LEAF, responseHash, count, totalUnits));
+    }
+
     /// @notice Subject of a server's commitment: its response without the commitment.
     function responseSubject(InferenceResponse memory x) internal pure returns (bytes32) {
         return keccak256(
@@ -91,9 +112,22 @@ library Hashes {
         );
     }
 
-    /// @notice Subject of a dispute's case before an arbiter.
-    function caseSubject(uint256 chainId, address disputes, uint256 id) internal pure returns (bytes32) {
-        return keccak256(abi.encode(CASE_SUBJECT, chainId, disputes, id));
+    /// @notice Subject of a response's case before an arbiter.
+    function caseSubject(uint256 chainId, address disputes, bytes32 responseHash)
+        internal
+        pure
+        returns (bytes32)
+    {
+        return keccak256(abi.encode(CASE_SUBJECT, chainId, disputes, responseHash));
+    }
+
+    /// @notice Subject of an assertion before its validators and, if they differ, before an arbiter.
+    function assertionSubject(uint256 chainId, address sampling, address client, bytes32 id)
+        internal
+        pure
+        returns (bytes32)
+    {
+        return keccak256(abi.encode(ASSERTION_SUBJECT, chainId, sampling, client, id));
     }
 
     /// @notice Subject of the commitments and of the draw of one ballot over a case.

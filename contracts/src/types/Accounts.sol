@@ -10,9 +10,17 @@ enum AccountKind {
     Check, // key: user. E-money: pays for checks, burnt otherwise
     Seat, // key: seat id. Stake and float
     Vesting, // key: server. Rewards that a conviction would still forfeit
-    Claim, // key: validator. Check pay until no dispute can be opened
-    Case, // key: dispute id. Bond of the opener, proceeds of a slash, pay of jurors
-    Burn // key: 0. On its way out of the supply
+    Claim, // key: 0. Check pay until no dispute can be opened
+    Case, // key: dispute, case, seat or audit. Bonds, proceeds of a slash, pay of jurors and auditors
+    Burn, // key: 0. On its way out of the supply
+    Audit // key: 0. Pays the audits to come
+}
+
+/// @notice One side of an entry in the ledger.
+struct Posting {
+    AccountKind kind;
+    bytes32 key;
+    uint256 amount;
 }
 
 /// @dev The key of an account that belongs to an address.

@@ -69,6 +69,17 @@ struct CheckAnswer {
     uint64 round;
 }
 
+/// @notice An output that its user did not acknowledge, as its server brings it on-chain.
+struct Delivery {
+    InferenceRequest request;
+    InferenceResponse response;
+    Cancel cancel; // where the response's finish says so
+    bytes requestSignature;
+    bytes responseSignature;
+    bytes cancelSignature;
+    bytes output; // token ids, 4 bytes big-endian each
+}
+
 /// @notice How an output ended.
 enum Finish {
     None,
@@ -94,4 +105,5 @@ struct Evidence {
     bytes responseSignature;
     bytes challengeSignature;
     bytes answerSignature;
+    bool delivered; // the ticket is that of the block that brought the response on-chain
 }

@@ -10,4 +10,5 @@ struct Modules {
     address lanes;
     address checks;
     address disputes;
+    address audits;
 }

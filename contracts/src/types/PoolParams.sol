@@ -11,6 +11,9 @@ using {
     challengeRate,
     units,
     juryBudget,
+    isAudited,
+    auditBudget,
+    auditRate,
     checkCredit,
     checkReserve,
     epochOf,
@@ -143,6 +146,21 @@ function units(PoolParams memory p, uint256 promptTokens, uint256 outputTokens) 
 /// @dev J: pay of both juries.
 function juryBudget(PoolParams memory p) pure returns (uint256) {
     return uint256(p.prices.jurorPay) * (uint256(p.limits.firstJury) + p.limits.secondJury);
+}
+
+/// @dev Whether redemptions are audited.
+function isAudited(PoolParams memory p) pure returns (bool) {
+    return p.rates.auditFixed > 0 || p.rates.auditUnit > 0;
+}
+
+/// @dev Expected number of audits of `count` responses with `m` units in all, as a fraction of 2^64.
+function auditRate(PoolParams memory p, uint256 count, uint256 m) pure returns (uint256) {
+    return uint256(p.rates.auditFixed) * count + uint256(p.rates.auditUnit) * m;
+}
+
+/// @dev What an audit may cost: its validators and both juries.
+function auditBudget(PoolParams memory p) pure returns (uint256) {
+    return uint256(p.prices.auditPay) * p.limits.auditSize + p.juryBudget();
 }
 
 /// @dev E-money that a redemption of `count` responses and `m` units puts into the user's check account: the expected

@@ -1,0 +1,455 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import { IArbiter } from "./interfaces/IArbiter.sol";
+import { IAudits } from "./interfaces/IAudits.sol";
+import { IBeacon } from "./interfaces/IBeacon.sol";
+import { IDisputes } from "./interfaces/IDisputes.sol";
+import { ILanes } from "./interfaces/ILanes.sol";
+import { ILedger } from "./interfaces/ILedger.sol";
+import { ISampling } from "./interfaces/ISampling.sol";
+import { IStaking } from "./interfaces/IStaking.sol";
+import { Clock, Clocks } from "./libraries/Clocks.sol";
+import { Hashes } from "./libraries/Hashes.sol";
+import { MountainRanges } from "./libraries/MountainRanges.sol";
+import { PoolStore } from "./libraries/PoolStore.sol";
+import { AccountKind, keyOf } from "./types/Accounts.sol";
+import { Role } from "./types/Messages.sol";
+import { Modules } from "./types/Modules.sol";
+import { PoolParams } from "./types/PoolParams.sol";
+import { Span } from "./types/Redemptions.sol";
+
+/// @title Audits: see IAudits.
+/// @dev Money in Case accounts: what a redemption's audits may cost under its own key, what is due for a settled one, and what
+/// it slashed, under the audit's.
+contract Audits is IAudits {
+    /// @dev Rounds between a redemption and the one that draws its audits: its value can't exist yet.
+    uint64 private constant DRAW_DELAY = 2;
+
+    address public immutable POOLS;
+    ILedger public immutable LEDGER;
+    IStaking public immutable STAKING;
+    ILanes public immutable LANES;
+    IDisputes public immutable DISPUTES;
+    ISampling public immutable SAMPLING;
+
+    struct Stored {
+        bytes32 record; // hash of the audit, once opened
+        AuditState state;
+    }
+
+    uint256 private _last;
+    mapping(uint256 id => Progress) private _redemptions;
+    mapping(bytes32 assertion => Stored) private _audits;
+    mapping(bytes32 member => bool) private _settled;
+
+    constructor(Modules memory modules, address sampling) {
+        POOLS = modules.pools;
+        LEDGER = ILedger(modules.ledger);
+        STAKING = IStaking(modules.staking);
+        LANES = ILanes(modules.lanes);
+        DISPUTES = IDisputes(modules.disputes);
+        SAMPLING = ISampling(sampling);
+    }
+
+    // -------------------------------------------------------------------------------------------------- redemptions
+
+    /// @inheritdoc IAudits
+    function register(bytes32 pool, address server, uint32 epoch, uint256 reward, Span[] calldata spans)
+        external
+    {
+        require(msg.sender == address(LANES), NotModule(msg.sender));
+        Redemption memory r;
+        (r.pool, r.server, r.epoch, r.reward) = (pool, server, epoch, reward);
+        r.round = Clocks.read(PoolStore.load(POOLS, pool).basis.beacon).current() + DRAW_DELAY;
+        for (uint256 i; i < spans.length; ++i) {
+            r.count += spans[i].count - spans[i].countBefore;
+            r.units += spans[i].units - spans[i].unitsBefore;
+        }
+        r.spans = keccak256(abi.encode(spans));
+        uint256 id = ++_last;
+        Progress storage g = _redemptions[id];
+        (g.record, g.state) = (keccak256(abi.encode(r)), State.Registered);
+        emit Registered(id, pool, server, r, spans);
+    }
+
+    /// @inheritdoc IAudits
+    function draw(uint256 id, Redemption calldata r) external {
+        Progress storage g = _inState(id, r, State.Registered);
+        PoolParams memory p = PoolStore.load(POOLS, r.pool);
+        uint256 rate = p.auditRate(r.count, r.units);
+        // The number of audits is the rate, rounded up as often as its fraction says, so that small redemptions don't escape.
+        uint256 audits = rate >> 64;
+        if (uint64(uint256(_seed(p, id, r.round))) < uint64(rate)) ++audits;
+        if (audits == 0) {
+            emit AuditsDrawn(id, r.pool, 0, block.timestamp);
+            return _finish(id, g, r);
+        }
+        uint256 until = block.timestamp + p.windows.audit;
+        (g.state, g.audits, g.until) = (State.Drawn, uint32(audits), uint40(until));
+        g.advance = uint128(_reserve(p, id, r, audits));
+        STAKING.freeze(r.pool, r.server, true);
+        emit AuditsDrawn(id, r.pool, audits, until);
+    }
+
+    // ------------------------------------------------------------------------------------------------------ audits
+
+    /// @inheritdoc IAudits
+    function open(
+        uint256 id,
+        uint32 index,
+        Redemption calldata r,
+        Span[] calldata spans,
+        Leaf calldata leaf,
+        bytes calldata input
+    ) external {
+        Progress storage g = _inState(id, r, State.Drawn);
+        require(index < g.audits, NoSuchAudit(id, index));
+        require(block.timestamp <= g.until, TooLate(g.until));
+        bytes32 assertion = assertionOf(id, index);
+        Stored storage stored = _audits[assertion];
+        require(stored.state == AuditState.None, WrongAuditState(id, index, stored.state));
+        require(keccak256(abi.encode(spans)) == r.spans, WrongSpans(id));
+        PoolParams memory p = PoolStore.load(POOLS, r.pool);
+        uint256 units = _requireDrawn(p, id, index, r, spans, leaf);
+        require(input.length <= p.limits.maxInputBytes, InputTooLarge(input.length, p.limits.maxInputBytes));
+        require(
+            keccak256(input) == leaf.request.inputHash, WrongInput(leaf.request.inputHash, keccak256(input))
+        );
+        Audit memory a = Audit({
+            pool: r.pool,
+            server: r.server,
+            seat: leaf.request.seat,
+            user: leaf.request.user,
+            units: uint32(units),
+            outputTokens: leaf.response.outputTokens,
+            inputHash: leaf.request.inputHash,
+            subject: Hashes.responseSubject(leaf.response),
+            commitment: leaf.response.commitment
+        });
+        (stored.record, stored.state) = (keccak256(abi.encode(a)), AuditState.Opened);
+        emit AuditOpened(id, index, r.pool, a, input);
+        SAMPLING.open(assertion, ISampling.Assertion(r.pool, r.server, a.subject, a.commitment));
+    }
+
+    /// @inheritdoc IAudits
+    function convictSilent(uint256 id, uint32 index, Redemption calldata r, uint64 seat) external {
+        Progress storage g = _inState(id, r, State.Drawn);
+        require(index < g.audits, NoSuchAudit(id, index));
+        require(block.timestamp > g.until, TooEarly(g.until));
+        Stored storage stored = _audits[assertionOf(id, index)];
+        require(stored.state == AuditState.None, WrongAuditState(id, index, stored.state));
+        stored.state = AuditState.Silent;
+        uint256 slashed;
+        IStaking.Server memory server = STAKING.serverOf(r.pool, r.server);
+        if (!server.convicted) {
+            (address owner, bool active) = STAKING.standingOf(r.pool, seat);
+            require(owner == r.server, NotServersSeat(seat, r.server));
+            // An emptied seat must not stand in for a full one.
+            require(active || server.seats == 0, SeatNotActive(seat));
+            slashed = _slash(assertionOf(id, index), r.pool, seat, r.server);
+            DISPUTES.setAside(r.pool, seat, assertionOf(id, index), slashed);
+            _burnRest(r.pool, assertionOf(id, index), 0);
+        }
+        emit AuditSilent(id, index, seat, slashed);
+        _over(id, g, r);
+    }
+
+    /// @inheritdoc IAudits
+    function settle(uint256 id, uint32 index, Redemption calldata r, Audit calldata a) external {
+        Progress storage g = _inState(id, r, State.Drawn);
+        bytes32 assertion = _opened(id, index, a, AuditState.Opened);
+        PoolParams memory p = PoolStore.load(POOLS, r.pool);
+        (ISampling.Outcome outcome, bytes32 digest, uint256 validators, uint256 jurors) =
+            SAMPLING.outcomeOf(address(this), assertion);
+        require(
+            outcome == ISampling.Outcome.Decided || outcome == ISampling.Outcome.Void, StillPending(id, index)
+        );
+        _audits[assertion].state = AuditState.Settled;
+        bool wrong = outcome == ISampling.Outcome.Decided
+            && a.commitment != Hashes.commitment(Role.Server, a.server, a.subject, digest);
+        uint256 due = validators * p.prices.auditPay + jurors * p.prices.jurorPay;
+        _move(r.pool, _keyOf(id), AccountKind.Case, assertion, due);
+        uint256 slashed;
+        if (wrong && !STAKING.seatOf(r.pool, a.seat).convicted) {
+            slashed = _slash(assertion, r.pool, a.seat, a.server);
+            _payOut(p, id, assertion, a, slashed, jurors * p.prices.jurorPay);
+        }
+        uint256 burnt = _burnRest(r.pool, assertion, due);
+        emit AuditSettled(id, index, digest, wrong, slashed, burnt);
+        _over(id, g, r);
+    }
+
+    /// @inheritdoc IAudits
+    function settleValidators(uint256 id, uint32 index, Audit calldata a, uint256[] calldata positions)
+        external
+    {
+        bytes32 assertion = _opened(id, index, a, AuditState.Settled);
+        PoolParams memory p = PoolStore.load(POOLS, a.pool);
+        for (uint256 i; i < positions.length; ++i) {
+            _once(id, index, 0, positions[i]);
+            (uint64 seat, ISampling.Standing standing) =
+                SAMPLING.standingOf(address(this), assertion, positions[i]);
+            require(standing > ISampling.Standing.Pending, NotDue(id, index, positions[i]));
+            if (standing == ISampling.Standing.Paid) {
+                _pay(a.pool, assertion, seat, p.prices.auditPay);
+                emit ValidatorPaid(id, index, seat, p.prices.auditPay);
+            } else if (standing == ISampling.Standing.Fined) {
+                emit ValidatorFined(id, index, seat, STAKING.fine(a.pool, seat));
+            } else {
+                emit ValidatorSlashed(id, index, seat, _slashValidator(assertion, a.pool, seat));
+            }
+        }
+    }
+
+    /// @inheritdoc IAudits
+    function settleJurors(
+        uint256 id,
+        uint32 index,
+        Audit calldata a,
+        uint8 ballot,
+        uint256[] calldata positions
+    ) external {
+        bytes32 assertion = _opened(id, index, a, AuditState.Settled);
+        PoolParams memory p = PoolStore.load(POOLS, a.pool);
+        bytes32 subject = SAMPLING.subjectOf(address(this), assertion);
+        for (uint256 i; i < positions.length; ++i) {
+            require(ballot > 0, NotDue(id, index, positions[i]));
+            _once(id, index, ballot, positions[i]);
+            (uint64 seat, IArbiter.Standing standing) =
+                IArbiter(p.basis.arbiter).standingOf(address(SAMPLING), subject, ballot, positions[i]);
+            require(standing > IArbiter.Standing.Pending, NotDue(id, index, positions[i]));
+            if (standing == IArbiter.Standing.Paid) {
+                _pay(a.pool, assertion, seat, p.prices.jurorPay);
+                emit JurorPaid(id, index, seat, p.prices.jurorPay);
+            } else {
+                emit JurorFined(id, index, seat, STAKING.fine(a.pool, seat));
+            }
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------------- views
+
+    /// @inheritdoc IAudits
+    function targetOf(uint256 id, uint32 index, Redemption calldata r) external view returns (bool, uint256) {
+        return _targetOf(PoolStore.load(POOLS, r.pool), id, index, r);
+    }
+
+    /// @inheritdoc IAudits
+    function progressOf(uint256 id) external view returns (Progress memory) {
+        return _redemptions[id];
+    }
+
+    /// @inheritdoc IAudits
+    function auditStateOf(uint256 id, uint32 index) external view returns (AuditState) {
+        return _audits[assertionOf(id, index)].state;
+    }
+
+    /// @inheritdoc IAudits
+    function assertionOf(uint256 id, uint32 index) public pure returns (bytes32) {
+        return keccak256(abi.encode(id, index));
+    }
+
+    // ------------------------------------------------------------------------------------------------------- money
+
+    /// @dev Sets aside what the audits may cost: out of the pool's stock, and what that lacks out of the reward, which gets it back
+    /// as far as it is not spent.
+    function _reserve(PoolParams memory p, uint256 id, Redemption calldata r, uint256 audits)
+        private
+        returns (uint256 advance)
+    {
+        uint256 cost = audits * p.auditBudget();
+        uint256 stock = LEDGER.balanceOf(r.pool, AccountKind.Audit, 0);
+        if (stock < cost) {
+            advance = cost - stock;
+            // A conviction since the redemption has burnt the reward.
+            bool forfeited = STAKING.serverOf(r.pool, r.server).convicted;
+            uint256 available = forfeited ? 0 : r.reward;
+            require(available >= advance, AuditsNotFunded(cost, stock + available));
+            cost = stock;
+            LEDGER.move(r.pool, AccountKind.Vesting, keyOf(r.server), AccountKind.Case, _keyOf(id), advance);
+        }
+        LEDGER.move(r.pool, AccountKind.Audit, 0, AccountKind.Case, _keyOf(id), cost);
+    }
+
+    /// @dev What a wrong server's stake pays: the jury, which goes back to the audits' reserve; what its user paid, and a third of the
+    /// stake; a jury budget for each dispute that this conviction cuts short.
+    function _payOut(
+        PoolParams memory p,
+        uint256 id,
+        bytes32 assertion,
+        Audit calldata a,
+        uint256 left,
+        uint256 jurors
+    ) private {
+        uint256 part = _min(jurors, left);
+        _move(a.pool, assertion, AccountKind.Case, _keyOf(id), part);
+        left -= part;
+        part = _min(p.fee(a.units), left);
+        _move(a.pool, assertion, AccountKind.Balance, keyOf(a.user), part);
+        left -= part;
+        part = _min(uint256(p.prices.seatStake) / 3 + p.baseFee(a.units), left);
+        _move(a.pool, assertion, AccountKind.Free, keyOf(a.user), part);
+        left -= part;
+        DISPUTES.setAside(a.pool, a.seat, assertion, left);
+    }
+
+    function _slash(bytes32 assertion, bytes32 pool, uint64 seat, address owner) private returns (uint256) {
+        LANES.forfeit(pool, owner);
+        return STAKING.slash(pool, seat, assertion);
+    }
+
+    /// @dev All of it is burnt, but for disputes over that seat which this cuts short.
+    function _slashValidator(bytes32 assertion, bytes32 pool, uint64 seat) private returns (uint256 slashed) {
+        IStaking.Seat memory s = STAKING.seatOf(pool, seat);
+        if (s.convicted) return 0;
+        slashed = _slash(assertion, pool, seat, s.owner);
+        uint256 kept = DISPUTES.setAside(pool, seat, assertion, slashed);
+        _move(pool, assertion, AccountKind.Burn, 0, slashed - kept);
+    }
+
+    function _pay(bytes32 pool, bytes32 assertion, uint64 seat, uint256 amount) private {
+        address owner = STAKING.seatOf(pool, seat).owner;
+        _move(pool, assertion, AccountKind.Free, keyOf(owner), amount);
+    }
+
+    /// @dev Burns all that an audit's account holds but `keep`.
+    function _burnRest(bytes32 pool, bytes32 assertion, uint256 keep) private returns (uint256 burnt) {
+        burnt = LEDGER.balanceOf(pool, AccountKind.Case, assertion) - keep;
+        _move(pool, assertion, AccountKind.Burn, 0, burnt);
+    }
+
+    // --------------------------------------------------------------------------------------------------- internals
+
+    function _over(uint256 id, Progress storage g, Redemption calldata r) private {
+        if (++g.over == g.audits) {
+            STAKING.freeze(r.pool, r.server, false);
+            _finish(id, g, r);
+        }
+    }
+
+    /// @dev What the audits did not cost goes back, and the reward begins to vest unless a conviction has burnt it.
+    function _finish(uint256 id, Progress storage g, Redemption calldata r) private {
+        g.state = State.Settled;
+        uint256 rest = LEDGER.balanceOf(r.pool, AccountKind.Case, _keyOf(id));
+        uint256 vesting;
+        if (!STAKING.serverOf(r.pool, r.server).convicted) {
+            uint256 back = _min(g.advance, rest);
+            _move(r.pool, _keyOf(id), AccountKind.Vesting, keyOf(r.server), back);
+            (rest, vesting) = (rest - back, r.reward - g.advance + back);
+            LANES.vest(r.pool, r.server, r.epoch, vesting);
+        }
+        _move(r.pool, _keyOf(id), AccountKind.Audit, 0, rest);
+        emit RedemptionSettled(id, vesting);
+    }
+
+    /// @dev The leaf is under the root of the span that the draw hit, at the place that it hit.
+    function _requireDrawn(
+        PoolParams memory p,
+        uint256 id,
+        uint32 index,
+        Redemption calldata r,
+        Span[] calldata spans,
+        Leaf calldata leaf
+    ) private view returns (uint256 units) {
+        (bool byUnit, uint256 offset) = _targetOf(p, id, index, r);
+        uint256 i;
+        while (true) {
+            uint256 length = byUnit
+                ? uint256(spans[i].units) - spans[i].unitsBefore
+                : uint256(spans[i].count) - spans[i].countBefore;
+            if (offset < length) break;
+            offset -= length;
+            ++i;
+        }
+        Span calldata span = spans[i];
+        _requireMessages(r, span, leaf);
+        units = p.units(leaf.response.promptTokens, leaf.response.outputTokens);
+        bool hit = byUnit
+            ? units <= leaf.units && leaf.units - units <= span.unitsBefore + offset
+                && span.unitsBefore + offset < leaf.units
+            : leaf.count == span.countBefore + offset + 1;
+        require(hit, NotDrawn(leaf.count, leaf.units));
+        bytes32 hash = Hashes.acceptedLeaf(Hashes.response(leaf.response), leaf.count, leaf.units);
+        // An output that was delivered on-chain has no root but itself.
+        require(
+            span.root == hash
+                || (leaf.count > 0
+                    && MountainRanges.holds(
+                        span.root, span.count, leaf.count - 1, hash, leaf.siblings, leaf.peaks
+                    )),
+            WrongLeaf(span.root)
+        );
+    }
+
+    function _requireMessages(Redemption calldata r, Span calldata span, Leaf calldata leaf) private view {
+        bytes32 request = Hashes.request(leaf.request);
+        require(leaf.response.request == request, WrongRequest(request, leaf.response.request));
+        require(
+            leaf.request.pool == r.pool && leaf.request.server == r.server && leaf.request.user == span.user
+                && leaf.request.lane == span.lane,
+            WrongLeaf(span.root)
+        );
+        require(
+            STAKING.isBonded(r.pool, leaf.request.seat, r.server), NotServersSeat(leaf.request.seat, r.server)
+        );
+    }
+
+    /// @dev Uniform over the rate: the first part of it goes by number, the rest by units.
+    function _targetOf(PoolParams memory p, uint256 id, uint32 index, Redemption calldata r)
+        private
+        view
+        returns (bool byUnit, uint256 offset)
+    {
+        uint256 point =
+            uint256(keccak256(abi.encode(_seed(p, id, r.round), index))) % p.auditRate(r.count, r.units);
+        uint256 byCount = p.auditRate(r.count, 0);
+        if (point < byCount) return (false, point / p.rates.auditFixed);
+        return (true, (point - byCount) / p.rates.auditUnit);
+    }
+
+    function _seed(PoolParams memory p, uint256 id, uint64 round) private view returns (bytes32) {
+        bytes32 randomness = IBeacon(p.basis.beacon).randomness(round);
+        return keccak256(abi.encode(Hashes.DRAW_AUDIT, randomness, address(this), id));
+    }
+
+    function _inState(uint256 id, Redemption calldata r, State state)
+        private
+        view
+        returns (Progress storage g)
+    {
+        g = _redemptions[id];
+        require(g.record == keccak256(abi.encode(r)), WrongRecord(id));
+        require(g.state == state, WrongState(id, g.state));
+    }
+
+    function _opened(uint256 id, uint32 index, Audit calldata a, AuditState state)
+        private
+        view
+        returns (bytes32 assertion)
+    {
+        assertion = assertionOf(id, index);
+        Stored storage stored = _audits[assertion];
+        require(stored.state == state, WrongAuditState(id, index, stored.state));
+        require(stored.record == keccak256(abi.encode(a)), WrongRecord(id));
+    }
+
+    function _once(uint256 id, uint32 index, uint8 ballot, uint256 position) private {
+        bytes32 member = keccak256(abi.encode(id, index, ballot, position));
+        require(!_settled[member], AlreadySettled(id, index, position));
+        _settled[member] = true;
+    }
+
+    function _keyOf(uint256 id) private pure returns (bytes32) {
+        return keccak256(abi.encode("audits", id));
+    }
+
+    /// @dev Out of a Case account.
+    function _move(bytes32 pool, bytes32 from, AccountKind kind, bytes32 to, uint256 amount) private {
+        LEDGER.move(pool, AccountKind.Case, from, kind, to, amount);
+    }
+
+    function _min(uint256 a, uint256 b) private pure returns (uint256) {
+        return a < b ? a : b;
+    }
+}

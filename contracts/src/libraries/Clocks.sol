@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import { IBeacon } from "../interfaces/IBeacon.sol";
+
+using Clocks for Clock global;
+
+/// @notice When a beacon's rounds are published, in unix seconds: round `i` at `genesis + (i − 1)·period`.
+struct Clock {
+    uint256 genesis;
+    uint256 period;
+}
+
+/// @title A beacon's times, read once a call instead of once a round.
+library Clocks {
+    /// @notice There is no round before the first.
+    error RoundZero();
+
+    function read(address beacon) internal view returns (Clock memory) {
+        return Clock(IBeacon(beacon).genesis(), IBeacon(beacon).period());
+    }
+
+    /// @notice When `round` is published.
+    function timeOf(Clock memory self, uint64 round) internal pure returns (uint256) {
+        require(round != 0, RoundZero());
+        return self.genesis + (uint256(round) - 1) * self.period;
+    }
+
+    /// @notice The latest round published by now; 0 before genesis.
+    function current(Clock memory self) internal view returns (uint64) {
+        return block.timestamp < self.genesis ? 0 : uint64((block.timestamp - self.genesis) / self.period + 1);
+    }
+}
