@@ -30,7 +30,7 @@ contract Deploy is Script {
         address expected = vm.computeCreate2Address(DEPLOYER_SALT, keccak256(type(Deployer).creationCode));
         Deployer deployer =
             expected.code.length == 0 ? new Deployer{ salt: DEPLOYER_SALT }() : Deployer(expected);
-        (Modules memory m, address arbiter) = Deployment.run(deployer, sender);
+        (Modules memory m, address sampling, address arbiter) = Deployment.run(deployer, sender);
         // One beacon a chain of rounds: its address depends on them.
         bytes32 beaconSalt = keccak256(abi.encode(BEACON, key, genesis, period));
         address beacon = deployer.addressOf(sender, beaconSalt);

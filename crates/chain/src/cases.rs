@@ -1,5 +1,7 @@
 //! Moving a dispute's case on: what anybody may do, done by who needs it.
 
+use std::collections::HashSet;
+
 use alloy_primitives::{Address, B256, U256};
 use assay_beacon::Client;
 use assay_protocol::{Digest, Role, ballot_subject, commitment, quorum};
@@ -28,10 +30,11 @@ pub struct Case {
 }
 
 impl Case {
-    /// All published disputes of a pool that have not ended.
+    /// The cases of all published disputes of a pool that have not ended; one of several disputes over a response.
     pub fn pending(index: &Index, pool: &PoolView) -> Vec<Self> {
         let published = index.open_disputes().filter(|d| d.record.pool == pool.id && d.input.is_some());
-        published.filter_map(|d| Self::of(index, pool, d)).collect()
+        let mut seen = HashSet::new();
+        published.filter_map(|d| Self::of(index, pool, d)).filter(|case| seen.insert(case.subject)).collect()
     }
 
     /// The case of a dispute, once its input is published.
@@ -46,7 +49,7 @@ impl Case {
             jury,
             arbiter: pool.params.basis.arbiter,
             commit_window: pool.params.windows.commit.into(),
-            moot: dispute.is_moot(pool),
+            moot: index.is_moot(pool, dispute),
         })
     }
 
@@ -87,7 +90,7 @@ impl Case {
         time: u64,
     ) -> Result<(), ChainError> {
         let (client, subject, jury) = (chain.deployment().disputes, self.subject, &self.jury);
-        if self.moot {
+        if self.moot && jury.digest.is_none() {
             if patience == 0 || time > jury.commit_end + patience {
                 close(chain, &self.dispute).await?;
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::U256;
-use assay_chain::{Case, ChainError, abi, convert, submit_rounds};
+use assay_chain::{Case, ChainError, OpenDispute, abi, convert, submit_rounds};
 use assay_protocol::wire::ResponseBody;
 use assay_protocol::{Digest, Evidence, hash_of};
 
@@ -13,6 +13,8 @@ use crate::records::{Checked, Exchange};
 use crate::status::CheckStatus;
 use crate::{Inner, NodeError};
 
+/// `IDisputes.State` of a dispute whose input was not published: the response may be disputed again.
+const DISMISSED: u8 = 6;
 /// Pause before a step that failed is tried again, where no block comes to trigger it.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -24,17 +26,26 @@ pub(crate) async fn pursue(
     check: &Checked,
 ) -> Result<(), NodeError> {
     let response = hash_of(&answer.response);
-    let disputes = node.chain.deployment().disputes;
     let until = node.beacon.chain().time_of(check.ticket_round)? + u64::from(node.params.windows.dispute);
+    let mut opened = false;
     let id = loop {
-        let known = node.chain.call(disputes, abi::Disputes::disputeOfCall { response }).await;
+        // Also one that the server or the validator opened.
+        let known = {
+            let index = node.follower.read().await;
+            let about = |d: &&OpenDispute| {
+                d.record.response == response
+                    && d.record.validatorSeat == check.challenge.seat
+                    && d.ended != Some(DISMISSED)
+            };
+            index.disputes.values().find(about).map(|d| d.id)
+        };
         match known {
-            Ok(id) if id > U256::ZERO => break id,
-            Ok(_) => match open(node, exchange, answer, check).await {
-                Ok(()) => {}
+            Some(id) => break id,
+            // The index is a block behind.
+            None if opened => tokio::time::sleep(RETRY).await,
+            None => match open(node, exchange, answer, check).await {
+                Ok(()) => opened = true,
                 Err(error) if error.is_retryable() => retry(&error).await,
-                // Somebody else opened it just now; the next look finds it.
-                Err(error) if error.is_revert("AlreadyDisputed") => {}
                 // The liar's stake is gone already; there is nothing left to win.
                 Err(error) if error.is_revert("SeatConvicted") => {
                     tracing::info!(%response, "an accused seat was convicted in another dispute");
@@ -44,8 +55,6 @@ pub(crate) async fn pursue(
                 Err(error) if Inner::now().as_secs() < until => retry(&error).await,
                 Err(error) => return Err(error.into()),
             },
-            Err(error) if error.is_retryable() => retry(&error).await,
-            Err(error) => return Err(error.into()),
         }
     };
     let validator = {
@@ -77,6 +86,7 @@ async fn open(
         responseSignature: answer.signature.clone(),
         challengeSignature: check.signature.clone(),
         answerSignature: check.reply.signature.clone(),
+        delivered: false,
     };
     if !node.follower.read().await.rounds.contains(&check.ticket_round) {
         submit_rounds(&node.chain, node.params.basis.beacon, &node.beacon, &[check.ticket_round]).await?;
@@ -100,7 +110,7 @@ async fn drive(
             let pool = index.pool(node.config.pool).ok_or(NodeError::NoPool(node.config.pool))?;
             let dispute = index.disputes.get(&id).cloned();
             let case = dispute.as_ref().filter(|d| d.input.is_some()).and_then(|d| Case::of(&index, pool, d));
-            let moot = dispute.as_ref().is_some_and(|d| d.is_moot(pool));
+            let moot = dispute.as_ref().is_some_and(|d| index.is_moot(pool, d));
             (dispute, case, moot, index.time.max(Inner::now().as_secs()))
         };
         if let Some(dispute) = dispute {
@@ -108,7 +118,7 @@ async fn drive(
                 return Ok(());
             }
             let result = match case {
-                _ if moot => assay_chain::close(&node.chain, &dispute).await,
+                None if moot => assay_chain::close(&node.chain, &dispute).await,
                 Some(case) => case.step(&node.chain, &node.follower, &node.beacon, digests, 0, time).await,
                 None if dispute.input.is_none() => {
                     let call = abi::Disputes::publishCall {

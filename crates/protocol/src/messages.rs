@@ -82,6 +82,7 @@ sol! {
         bytes responseSignature;
         bytes challengeSignature;
         bytes answerSignature;
+        bool delivered;
     }
 }
 
@@ -162,9 +163,9 @@ pub fn ticket_nonce_hash(nonce: B256) -> B256 {
     keccak256(nonce)
 }
 
-/// Subject under which an arbiter's clients file a dispute.
-pub fn case_subject(chain_id: u64, disputes: Address, id: U256) -> B256 {
-    keccak256((keccak256(b"assay.subject.case.v1"), U256::from(chain_id), disputes, id).abi_encode())
+/// Subject under which the case over a response lies before an arbiter.
+pub fn case_subject(chain_id: u64, disputes: Address, response: B256) -> B256 {
+    keccak256((keccak256(b"assay.subject.case.v1"), U256::from(chain_id), disputes, response).abi_encode())
 }
 
 /// Subject of the commitments and of the draw of one ballot over a case.

@@ -107,7 +107,7 @@ fn vectors() -> Value {
         seat: 16,
         round: 8_000_000_005,
     };
-    let case = case_subject(31337, address(18), U256::from(19));
+    let case = case_subject(31337, address(18), word(19));
     let ballot = ballot_subject(case, 2);
     let tickets: Vec<Value> = (0..40)
         .map(|i| {
@@ -138,7 +138,7 @@ fn vectors() -> Value {
             "validator": answer.commitment, "validatorSigner": address(17),
             "juror": commitment(Role::Juror, address(20), ballot, digest), "jurorSigner": address(20),
         },
-        "case": { "disputes": address(18), "id": 19, "subject": case, "ballot": 2, "ballotSubject": ballot },
+        "case": { "disputes": address(18), "response": word(19), "subject": case, "ballot": 2, "ballotSubject": ballot },
         "jury": {
             "randomness": word(21), "pool": word(1), "seatCount": 70,
             "places": jury_places(word(21), word(1), ballot, 31, 70),

@@ -50,6 +50,7 @@ pub(crate) async fn answer(node: &Arc<Inner>, body: CheckBody) -> Result<CheckRe
             responseSignature: body.response_signature,
             challengeSignature: body.challenge_signature,
             answerSignature: signature,
+            delivered: false,
         },
         digest,
         ticket_round,

@@ -49,16 +49,16 @@ async fn tend_one(node: &Arc<Inner>, case: &Case, time: u64) -> Result<(), Chain
     }
     // Who holds no place in the jury comes after everybody who does.
     let turn = mine.first().map_or(case.jury.seats.len() as u64, |p| *p) + 1;
-    let digests: Vec<Digest> = lock(&node.verdicts).get(&case.id()).copied().into_iter().collect();
+    let digests: Vec<Digest> = lock(&node.verdicts).get(&case.subject).copied().into_iter().collect();
     case.step(&node.chain, &node.follower, &node.beacon, &digests, turn * STAGGER, time).await
 }
 
 /// The digest of the disputed input at the disputed count.
 async fn recompute(node: &Arc<Inner>, case: &Case) -> Option<Digest> {
-    if let Some(known) = lock(&node.verdicts).get(&case.id()).copied() {
+    if let Some(known) = lock(&node.verdicts).get(&case.subject).copied() {
         return Some(known);
     }
     let digest = node.digest_of(case.dispute.input.clone()?, case.dispute.record.outputTokens).await?;
-    lock(&node.verdicts).insert(case.id(), digest);
+    lock(&node.verdicts).insert(case.subject, digest);
     Some(digest)
 }

@@ -66,8 +66,8 @@ struct Inner {
     permits: Arc<Semaphore>,
     running: Mutex<HashMap<B256, infer::Running>>,
     credit: Arc<credit::Book>,
-    /// Digests of disputed inputs by dispute, so that a second ballot does not compute again.
-    verdicts: Mutex<HashMap<alloy_primitives::U256, assay_protocol::Digest>>,
+    /// Digests of disputed inputs by case, so that a second ballot does not compute again.
+    verdicts: Mutex<HashMap<B256, assay_protocol::Digest>>,
 }
 
 /// Why a server can't start or must stop.
@@ -76,6 +76,9 @@ pub enum ServerError {
     /// The chain has no such pool.
     #[error("pool {0} is not on this chain")]
     PoolUnknown(B256),
+    /// The pool audits redemptions, which this server does not take part in: it would be convicted for its silence.
+    #[error("pool {0} has audits, which this server can't answer yet")]
+    Audited(B256),
     /// The connection to the chain has no account.
     #[error("a server needs an account to send transactions from")]
     NoAccount,
@@ -101,6 +104,9 @@ impl Server {
             let index = follower.read().await;
             index.pool(config.pool).ok_or(ServerError::PoolUnknown(config.pool))?.params.clone()
         };
+        if params.rates.auditFixed > 0 || params.rates.auditUnit > 0 {
+            return Err(ServerError::Audited(config.pool));
+        }
         infer::abandon_interrupted(&store)?;
         let credit = Arc::new(credit::Book::load(&store)?);
         Ok(Self {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy_primitives::{B256, U256};
+use alloy_primitives::U256;
 
 use assay_chain::{AccountKind, ChainError, abi, convert, submit_rounds};
 use assay_store::StoreError;
@@ -14,6 +14,10 @@ use tokio_util::sync::CancellationToken;
 use crate::Inner;
 use crate::jury;
 use crate::records::{Check, CheckProgress, Lane};
+
+/// `IDisputes.State` of disputes that ended with the case before the arbiter.
+const CONVICTED: u8 = 3;
+const VOID: u8 = 5;
 
 /// Lanes redeemed in one transaction.
 const BATCH: usize = 50;
@@ -70,7 +74,9 @@ fn log(what: &str, result: Result<(), DutyError>) {
 
 /// Redeems the last voucher of every lane that has earned something.
 async fn redeem(node: &Arc<Inner>) -> Result<(), DutyError> {
-    let lanes = node.store.list::<Lane>("redeemable")?;
+    let mut lanes = node.store.list::<Lane>("redeemable")?;
+    // The contract reads each user's accounts once.
+    lanes.sort_by_key(|lane| lane.user);
     for batch in lanes.chunks(BATCH) {
         match redeem_batch(node, batch).await {
             // One user can spoil a batch, by leaving or by redeeming first: then each lane goes by itself.
@@ -147,7 +153,7 @@ async fn release(node: &Arc<Inner>) -> Result<(), DutyError> {
     let epochs: Vec<u32> = {
         let index = node.follower.read().await;
         let Some(pool) = index.pool(node.config.pool) else { return Ok(()) };
-        if pool.servers.get(&node.account).is_some_and(|s| s.convicted || s.open_disputes > 0) {
+        if pool.servers.get(&node.account).is_some_and(|s| s.convicted || s.freezes > 0) {
             return Ok(());
         }
         pool.vesting
@@ -198,7 +204,7 @@ async fn settle_claims(node: &Arc<Inner>) -> Result<(), DutyError> {
         let due = {
             let index = node.follower.read().await;
             let Some(pool) = index.pool(node.config.pool) else { return Ok(()) };
-            let frozen = pool.servers.get(&node.account).is_some_and(|s| s.open_disputes > 0);
+            let frozen = pool.servers.get(&node.account).is_some_and(|s| s.freezes > 0);
             match pool.claims.get(&check.response) {
                 Some(claim) if claim.over => None,
                 Some(claim) if claim.free_at < index.time && !frozen => Some(claim.user),
@@ -221,7 +227,15 @@ async fn settle_jurors(node: &Arc<Inner>) -> Result<(), DutyError> {
         let index = node.follower.read().await;
         let Some(pool) = index.pool(node.config.pool) else { return Ok(()) };
         let mut due = Vec::new();
+        let mut seen = BTreeSet::new();
         for dispute in index.disputes.values().filter(|d| d.ended.is_some()) {
+            let response = dispute.record.response;
+            // What a jury is due is known once its case has ended any of its disputes.
+            let judged = dispute.ended.is_some_and(|state| (CONVICTED..=VOID).contains(&state));
+            let waiting = index.open_disputes().any(|d| d.record.response == response);
+            if (!judged && waiting) || !seen.insert(response) {
+                continue;
+            }
             let Some(subject) = index.subjects.get(&dispute.id) else { continue };
             for ballot in 1..=2u8 {
                 let Some(jury) = index.juries.get(&(*subject, ballot)) else { continue };
@@ -234,16 +248,16 @@ async fn settle_jurors(node: &Arc<Inner>) -> Result<(), DutyError> {
                     })
                     .map(|(p, _)| p)
                     .collect();
-                if !mine.is_empty() && pool.balance(AccountKind::Case, B256::from(dispute.id)) > U256::ZERO {
+                if !mine.is_empty() && pool.balance(AccountKind::Case, response) > U256::ZERO {
                     let positions: Vec<U256> = mine.into_iter().map(U256::from).collect();
-                    due.push((dispute.id, dispute.record.clone(), ballot, positions));
+                    due.push((response, ballot, positions));
                 }
             }
         }
         due
     };
-    for (id, r, ballot, positions) in due {
-        let call = abi::Disputes::settleJurorsCall { id, r, ballot, positions };
+    for (response, ballot, positions) in due {
+        let call = abi::Disputes::settleJurorsCall { pool: node.config.pool, response, ballot, positions };
         node.chain.send(node.chain.deployment().disputes, call).await?;
     }
     Ok(())

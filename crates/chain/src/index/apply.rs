@@ -7,6 +7,7 @@ use assay_protocol::PoolParams;
 
 use super::pool::{Claim, Lane, PoolView, Seat, push};
 use super::{AccountKind, Change, Index, Jury, OpenDispute};
+use crate::abi::Ledger::Posting;
 use crate::abi::{Checks, Disputes, DrandBeacon, JuryArbiter, Lanes, Ledger, Pools, Staking};
 use crate::{ChainError, Deployment};
 
@@ -15,6 +16,38 @@ type Changes = Vec<Change>;
 fn low<T: TryFrom<U256> + Default>(value: U256) -> T {
     // Only counts, positions and times that the contracts themselves bound come through here.
     T::try_from(value).unwrap_or_default()
+}
+
+type Account = (AccountKind, B256);
+
+fn unbalanced() -> ChainError {
+    ChainError::Malformed("ledger events do not add up".into())
+}
+
+fn account(kind: u8, key: B256) -> Result<Account, ChainError> {
+    Ok((AccountKind::from_number(kind).ok_or_else(unbalanced)?, key))
+}
+
+/// An entry with several accounts on each side, as movements from one account to one other: an owner's own accounts first, then
+/// the rest in order.
+fn pairs(debits: &[Posting], credits: &[Posting]) -> Result<Vec<(Account, Account, U256)>, ChainError> {
+    let mut out = Vec::new();
+    let mut debits = debits.to_vec();
+    let mut credits = credits.to_vec();
+    for same_owner in [true, false] {
+        for debit in &mut debits {
+            for credit in credits.iter_mut().filter(|c| !same_owner || c.key == debit.key) {
+                let amount = debit.amount.min(credit.amount);
+                if amount > U256::ZERO {
+                    out.push((account(debit.kind, debit.key)?, account(credit.kind, credit.key)?, amount));
+                    debit.amount -= amount;
+                    credit.amount -= amount;
+                }
+            }
+        }
+    }
+    let rest = debits.iter().chain(&credits).any(|posting| posting.amount > U256::ZERO);
+    if rest { Err(unbalanced()) } else { Ok(out) }
 }
 
 impl Index {
@@ -50,38 +83,51 @@ impl Index {
 
     fn ledger(&mut self, event: Ledger::LedgerEvents, out: &mut Changes) -> Result<(), ChainError> {
         use Ledger::LedgerEvents as E;
-        let broken = || ChainError::Malformed("ledger events do not add up".into());
-        let (pool, from, to, amount) = match event {
+        match event {
             E::Deposited(e) => {
                 if let Some(p) = self.pools.get_mut(&e.pool) {
                     p.deposited += e.amount;
                 }
-                (e.pool, None, Some((AccountKind::Free, e.to.into_word())), e.amount)
+                self.transfer(e.pool, None, Some((AccountKind::Free, e.to.into_word())), e.amount)
             }
             E::Withdrawn(e) => {
                 if let Some(p) = self.pools.get_mut(&e.pool) {
                     p.withdrawn += e.amount;
                 }
-                (e.pool, Some((AccountKind::Free, e.from.into_word())), None, e.amount)
+                self.transfer(e.pool, Some((AccountKind::Free, e.from.into_word())), None, e.amount)
             }
             E::Flushed(e) => {
                 if let Some(p) = self.pools.get_mut(&e.pool) {
                     p.flushed += e.amount;
                 }
-                (e.pool, Some((AccountKind::Burn, B256::ZERO)), None, e.amount)
+                self.transfer(e.pool, Some((AccountKind::Burn, B256::ZERO)), None, e.amount)
             }
             E::Moved(e) => {
-                let from = AccountKind::from_number(e.from).ok_or_else(broken)?;
-                let to = AccountKind::from_number(e.to).ok_or_else(broken)?;
-                let (from, to) = ((from, e.fromKey), (to, e.toKey));
+                let (from, to) = (account(e.from, e.fromKey)?, account(e.to, e.toKey)?);
                 out.push(Change::Moved { pool: e.pool, from, to, amount: e.amount });
-                (e.pool, Some(from), Some(to), e.amount)
+                self.transfer(e.pool, Some(from), Some(to), e.amount)
             }
-        };
+            E::Posted(e) => {
+                for (from, to, amount) in pairs(&e.debits, &e.credits)? {
+                    out.push(Change::Moved { pool: e.pool, from, to, amount });
+                    self.transfer(e.pool, Some(from), Some(to), amount)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn transfer(
+        &mut self,
+        pool: B256,
+        from: Option<Account>,
+        to: Option<Account>,
+        amount: U256,
+    ) -> Result<(), ChainError> {
         let Some(p) = self.pools.get_mut(&pool) else { return Ok(()) };
         if let Some(from) = from {
             let held = p.accounts.entry(from).or_default();
-            *held = held.checked_sub(amount).ok_or_else(broken)?;
+            *held = held.checked_sub(amount).ok_or_else(unbalanced)?;
         }
         if let Some(to) = to {
             *p.accounts.entry(to).or_default() += amount;
@@ -129,7 +175,7 @@ impl Index {
             }
             E::FrozenChanged(e) => {
                 if let Some(p) = self.pools.get_mut(&e.pool) {
-                    p.servers.entry(e.server).or_default().open_disputes = e.openDisputes;
+                    p.servers.entry(e.server).or_default().freezes = e.freezes;
                 }
             }
             E::KeySet(e) => {
@@ -146,7 +192,7 @@ impl Index {
                 if let Some(p) = self.pools.get_mut(&e.pool) {
                     p.convicted_seats.insert(e.seat);
                 }
-                out.push(Change::SeatSlashed { seat: e.seat, dispute: e.dispute, amount: e.amount });
+                out.push(Change::SeatSlashed { seat: e.seat, case: e.caseKey, amount: e.amount });
             }
             E::SeatFined(_) | E::SeatWithdrawn(_) => {}
         }
@@ -193,7 +239,12 @@ impl Index {
                 }
                 out.push(Change::VestingForfeited { server: e.server, amount: e.amount });
             }
-            E::FundsAdded(_) => {}
+            E::EquivocationProven(e) => {
+                if let Some(p) = self.pools.get_mut(&e.pool) {
+                    p.exits.insert(e.user, low(e.due));
+                }
+            }
+            E::FundsAdded(_) | E::Delivered(_) => {}
         }
     }
 
@@ -232,21 +283,25 @@ impl Index {
         use Disputes::DisputesEvents as E;
         match event {
             E::DisputeOpened(e) => {
+                // The input of a response is published once, for all its disputes.
+                let published =
+                    self.disputes.values().filter(|known| known.record.response == e.response).find_map(|known| known.input.clone());
                 let dispute = OpenDispute {
                     id: e.id,
                     record: e.record.clone(),
                     publish_until: low(e.until),
-                    input: None,
+                    input: published,
                     ended: None,
                 };
-                self.subjects.insert(e.id, assay_protocol::case_subject(d.chain_id, d.disputes, e.id));
+                self.subjects.insert(e.id, assay_protocol::case_subject(d.chain_id, d.disputes, e.response));
                 self.disputes.insert(e.id, dispute);
                 out.push(Change::DisputeOpened { id: e.id, pool: e.pool, record: Box::new(e.record) });
             }
             E::InputPublished(e) => {
                 out.push(Change::InputPublished { id: e.id, bytes: e.input.len() });
-                if let Some(dispute) = self.disputes.get_mut(&e.id) {
-                    dispute.input = Some(e.input);
+                let response = self.disputes.get(&e.id).map(|dispute| dispute.record.response);
+                for dispute in self.disputes.values_mut().filter(|d| Some(d.record.response) == response) {
+                    dispute.input = Some(e.input.clone());
                 }
             }
             E::DisputeEnded(e) => {
@@ -263,20 +318,23 @@ impl Index {
                 });
             }
             E::JurorPaid(e) => {
-                self.settle_juror(e.id, e.ballot, low(e.position));
-                out.push(Change::JurorPaid { id: e.id, seat: e.seat, amount: e.amount });
+                self.settle_juror(d, e.response, e.ballot, low(e.position));
+                out.push(Change::JurorPaid { response: e.response, seat: e.seat, amount: e.amount });
             }
             E::JurorFined(e) => {
-                self.settle_juror(e.id, e.ballot, low(e.position));
-                out.push(Change::JurorFined { id: e.id, seat: e.seat, amount: e.amount });
+                self.settle_juror(d, e.response, e.ballot, low(e.position));
+                out.push(Change::JurorFined { response: e.response, seat: e.seat, amount: e.amount });
+            }
+            E::DisputeJoined(_) => {}
+            E::EquivocationProven(e) => {
+                out.push(Change::EquivocationProven { id: e.id, server: e.server });
             }
         }
     }
 
-    fn settle_juror(&mut self, id: U256, ballot: u8, position: u64) {
-        if let Some(subject) = self.subjects.get(&id)
-            && let Some(jury) = self.juries.get_mut(&(*subject, ballot))
-        {
+    fn settle_juror(&mut self, d: &Deployment, response: B256, ballot: u8, position: u64) {
+        let subject = assay_protocol::case_subject(d.chain_id, d.disputes, response);
+        if let Some(jury) = self.juries.get_mut(&(subject, ballot)) {
             jury.settled.insert(position);
         }
     }

@@ -115,7 +115,7 @@ pub enum Change {
     },
     SeatSlashed {
         seat: u64,
-        dispute: U256,
+        case: B256,
         amount: U256,
     },
     ServerConvicted {
@@ -151,21 +151,25 @@ pub enum Change {
         response: B256,
         validator: Address,
     },
-    JurorPaid {
+    EquivocationProven {
         id: U256,
+        server: Address,
+    },
+    JurorPaid {
+        response: B256,
         seat: u64,
         amount: U256,
     },
     JurorFined {
-        id: U256,
+        response: B256,
         seat: u64,
         amount: U256,
     },
 }
 
 impl OpenDispute {
-    /// Whether an accused seat was convicted in another dispute, so that this one can only be closed.
-    pub fn is_moot(&self, pool: &PoolView) -> bool {
+    /// Whether an accused seat was convicted.
+    fn is_convicted(&self, pool: &PoolView) -> bool {
         [self.record.serverSeat, self.record.validatorSeat].iter().any(|s| pool.convicted_seats.contains(s))
     }
 }
@@ -174,6 +178,13 @@ impl Index {
     /// A pool's view.
     pub fn pool(&self, id: B256) -> Option<&PoolView> {
         self.pools.get(&id)
+    }
+
+    /// Whether a dispute can only be closed: an accused seat was convicted elsewhere, and no other open dispute over the response
+    /// waits for the verdict.
+    pub fn is_moot(&self, pool: &PoolView, dispute: &OpenDispute) -> bool {
+        let others = self.open_disputes().any(|d| d.id != dispute.id && d.record.response == dispute.record.response);
+        dispute.is_convicted(pool) && (dispute.input.is_none() || !others)
     }
 
     /// Open disputes.

@@ -19,11 +19,12 @@ pub enum AccountKind {
     Claim,
     Case,
     Burn,
+    Audit,
 }
 
 impl AccountKind {
     /// All of them, in order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Free,
         Self::Balance,
         Self::Bond,
@@ -33,6 +34,7 @@ impl AccountKind {
         Self::Claim,
         Self::Case,
         Self::Burn,
+        Self::Audit,
     ];
 
     pub(crate) fn from_number(number: u8) -> Option<Self> {
@@ -58,8 +60,8 @@ pub struct ServerView {
     pub endpoint: Option<String>,
     /// Convicted of a wrong answer.
     pub convicted: bool,
-    /// Disputes that accuse it.
-    pub open_disputes: u32,
+    /// Open disputes and audits that may still take its stake.
+    pub freezes: u32,
 }
 
 /// What has been redeemed of a lane.

@@ -22,13 +22,15 @@ pub(crate) fn amount(wei: U256) -> String {
 enum Party {
     Owner(Address),
     Disputes,
+    Claims,
     Burn,
 }
 
 fn party(pool: &PoolView, (kind, key): (AccountKind, B256)) -> Party {
     match kind {
         AccountKind::Burn => Party::Burn,
-        AccountKind::Case => Party::Disputes,
+        AccountKind::Case | AccountKind::Audit => Party::Disputes,
+        AccountKind::Claim => Party::Claims,
         AccountKind::Seat => {
             // Seat ids are 64 bits wide.
             let seat = U256::from_be_bytes(key.0).saturating_to::<u64>();
@@ -127,6 +129,7 @@ impl Tally {
             let name = match who {
                 Party::Owner(account) => network.name_of(*account),
                 Party::Disputes => "disputes".into(),
+                Party::Claims => "claims".into(),
                 Party::Burn => "burnt".into(),
             };
             let left = if *who == Party::Burn { end + flushed } else { end };

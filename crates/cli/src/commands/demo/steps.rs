@@ -35,6 +35,10 @@ async fn describe(network: &LocalNetwork, change: &Change) -> Option<String> {
         let id = index.subjects.iter().find(|(_, s)| **s == subject).map_or(U256::ZERO, |(id, _)| *id);
         format!("dispute {id}")
     };
+    let disputed = |response| {
+        let found = index.disputes.values().find(|d| d.record.response == response);
+        format!("dispute {}", found.map_or(U256::ZERO, |d| d.id))
+    };
     Some(match change {
         Change::DisputeOpened { id, record, .. } => format!(
             "dispute {id} opened by {}: {} answered, {} recomputed another digest",
@@ -56,8 +60,8 @@ async fn describe(network: &LocalNetwork, change: &Change) -> Option<String> {
             format!("{} D proposed and decided: {digest} ({matching} commitments open)", dispute(*subject))
         }
         Change::CaseVoid { subject } => format!("{} void", dispute(*subject)),
-        Change::SeatSlashed { seat, dispute, amount: taken } => {
-            format!("dispute {dispute} slash: {} of {} (seat {seat})", amount(*taken), owner(*seat))
+        Change::SeatSlashed { seat, amount: taken, .. } => {
+            format!("slash: {} of {} (seat {seat})", amount(*taken), owner(*seat))
         }
         Change::VestingForfeited { server, amount: burnt } => {
             format!("{} forfeits {} vesting", network.name_of(*server), amount(*burnt))
@@ -85,11 +89,11 @@ async fn describe(network: &LocalNetwork, change: &Change) -> Option<String> {
                 ),
             }
         }
-        Change::JurorPaid { id, seat, amount: pay } => {
-            format!("dispute {id} juror {} paid {}", owner(*seat), amount(*pay))
+        Change::JurorPaid { response, seat, amount: pay } => {
+            format!("{} juror {} paid {}", disputed(*response), owner(*seat), amount(*pay))
         }
-        Change::JurorFined { id, seat, amount: fine } => {
-            format!("dispute {id} juror {} fined {}", owner(*seat), amount(*fine))
+        Change::JurorFined { response, seat, amount: fine } => {
+            format!("{} juror {} fined {}", disputed(*response), owner(*seat), amount(*fine))
         }
         _ => return None,
     })
