@@ -24,8 +24,8 @@ library MountainRanges {
         if (index >= count) return false;
         (uint256 tree, uint256 trees, uint256 height) = (0, 0, 0);
         bool found;
-        for (uint256 level = 64; level-- > 0;) {
-            uint256 size = 1 << level;
+        for (uint256 level = 64; level > 0;) {
+            uint256 size = 1 << --level;
             if (count & size == 0) continue;
             ++trees;
             if (found) continue;
