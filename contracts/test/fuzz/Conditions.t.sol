@@ -97,9 +97,7 @@ contract ConditionsTest is AssayTest {
 
     function test_Audits() public {
         p.rates.auditFixed = 1;
-        _refused(Condition.AuditsUnsupported);
-        p.rates.auditUnit = 1;
-        _refused(Condition.AuditsUnsupported);
+        _refused(Condition.Domain);
     }
 
     /// @dev Two thirds of S cover 35,180 of payouts and 2J = 42,000.

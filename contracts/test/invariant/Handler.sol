@@ -7,6 +7,7 @@ import { IJuryArbiter } from "../../src/interfaces/IJuryArbiter.sol";
 import { IStaking } from "../../src/interfaces/IStaking.sol";
 import { Conditions } from "../../src/libraries/Conditions.sol";
 import { Hashes } from "../../src/libraries/Hashes.sol";
+import { PanelState } from "../../src/libraries/Panels.sol";
 import { AccountKind } from "../../src/types/Accounts.sol";
 import { Evidence, Role, Voucher } from "../../src/types/Messages.sol";
 import { Players } from "./Players.sol";
@@ -25,15 +26,15 @@ contract Handler is Players {
     }
 
     function leave(uint256 u, bool wait) external move(u) {
-        uint256 due = lanes.exitAt(pool, user);
+        uint256 due = lanes.exitOf(pool, user).due;
         vm.startPrank(user);
         if (due == 0) {
             lanes.requestExit(pool);
-            due = lanes.exitAt(pool, user);
+            due = lanes.exitOf(pool, user).due;
         }
         if (wait) {
             if (_now() < due) vm.warp(due);
-            lanes.exit(pool);
+            lanes.exit(pool, user);
             uint256 free = balanceOf(AccountKind.Free, user);
             if (free > 0) {
                 ledger.withdraw(pool, user, free / 2 + 1);
@@ -111,7 +112,7 @@ contract Handler is Players {
         uint64 seat = leaving[pick % leaving.length];
         IStaking.Seat memory s = staking.seatOf(pool, seat);
         if (wait && _now() < s.exitAt) vm.warp(s.exitAt);
-        bool free = _now() >= s.exitAt && staking.serverOf(pool, s.owner).openDisputes == 0;
+        bool free = _now() >= s.exitAt && staking.serverOf(pool, s.owner).freezes == 0;
         vm.prank(s.owner);
         try staking.withdraw(pool, seat) {
             assertTrue(free, "6: stake left that could be slashed");
@@ -150,7 +151,7 @@ contract Handler is Players {
             (uint256(epochs[epochs.length - 1]) + 1) * params.windows.epoch + params.windows.vesting;
         if (wait && _now() < freeAt) vm.warp(freeAt);
         IStaking.Server memory state = staking.serverOf(pool, server);
-        bool free = _now() >= freeAt && state.openDisputes == 0 && !state.convicted;
+        bool free = _now() >= freeAt && state.freezes == 0 && !state.convicted;
         uint256 before = balanceOf(AccountKind.Vesting, server);
         try lanes.release(pool, server, epochs) {
             assertTrue(free, "6: vesting left that could be forfeited");
@@ -206,7 +207,7 @@ contract Handler is Players {
         uint256 freeAt = checks.claimOf(pool, c.user, c.response).freeAt;
         if (wait && _now() <= freeAt) vm.warp(freeAt + 1);
         IStaking.Server memory state = staking.serverOf(pool, c.validator);
-        bool free = _now() > freeAt && state.openDisputes == 0 && !c.done;
+        bool free = _now() > freeAt && state.freezes == 0 && !c.done;
         uint256 before = balanceOf(AccountKind.Free, c.validator);
         try checks.settle(pool, c.user, c.response) {
             assertTrue(free, "3: paid before its time, or twice");
@@ -265,8 +266,8 @@ contract Handler is Players {
         } else if (disputes.stateOf(c.id) == IDisputes.State.Opened) {
             _publishOrDismiss(c, r, dice);
         } else {
-            (IArbiter.Outcome outcome,,) = arbiter.outcomeOf(address(disputes), disputes.subjectOf(c.id));
-            if (outcome == IArbiter.Outcome.Pending) _vote(c.id, dice);
+            (IArbiter.Outcome outcome,,) = arbiter.outcomeOf(address(disputes), disputes.subjectOf(c.record.response));
+            if (outcome == IArbiter.Outcome.Pending) _vote(r, dice);
             else _resolve(c, r);
         }
     }
@@ -283,10 +284,10 @@ contract Handler is Players {
     }
 
     /// @dev The next step of a ballot; jurors are absent or lie now and then.
-    function _vote(uint256 id, uint256 dice) private {
-        bytes32 subject = disputes.subjectOf(id);
+    function _vote(IDisputes.Record memory r, uint256 dice) private {
+        bytes32 subject = disputes.subjectOf(r.response);
         uint8 ballot = arbiter.currentBallot(address(disputes), subject);
-        IJuryArbiter.Ballot memory b = arbiter.ballotOf(address(disputes), subject, ballot);
+        PanelState memory b = arbiter.ballotOf(address(disputes), subject, ballot);
         if (b.size == 0) {
             bool late = dice % 8 == 0 || _now() > b.commitEnd - params.windows.commit / 2;
             if (late && _now() <= b.commitEnd) vm.warp(uint256(b.commitEnd) + 1);
@@ -294,19 +295,19 @@ contract Handler is Players {
                 arbiter.advance(address(disputes), subject);
                 ++count["advance"];
             } else {
-                drawJury(id);
+                drawJury(r.response);
                 ++count["draw"];
             }
         } else if (_now() <= b.commitEnd && b.committed == 0 && dice % 16 != 0) {
             for (uint256 i; i < b.size; ++i) {
                 uint256 chance = uint256(keccak256(abi.encode(dice, i))) % 16;
-                if (chance < 13 - dice / 16 % 4) right[id][ballot] += _commit(subject, ballot, i, RIGHT);
+                if (chance < 13 - dice / 16 % 4) right[r.response][ballot] += _commit(subject, ballot, i, RIGHT);
                 else if (chance == 15) _commit(subject, ballot, i, WRONG);
             }
             ++count["commit"];
         } else {
             if (_now() <= b.commitEnd) vm.warp(uint256(b.commitEnd) + 1);
-            if (_now() <= b.proposeEnd && right[id][ballot] >= Conditions.quorum(b.size)) {
+            if (_now() <= b.proposeEnd && right[r.response][ballot] >= Conditions.quorum(b.size)) {
                 arbiter.propose(address(disputes), subject, RIGHT);
                 ++count["propose"];
             } else {
@@ -379,7 +380,7 @@ contract Handler is Players {
     }
 
     function _settleJurors(Case storage c) private {
-        bytes32 subject = disputes.subjectOf(c.id);
+        bytes32 subject = disputes.subjectOf(c.record.response);
         uint8 ballots = arbiter.currentBallot(address(disputes), subject);
         uint256[] memory one = new uint256[](1);
         for (uint8 ballot = 1; ballot <= ballots; ++ballot) {
@@ -388,7 +389,7 @@ contract Handler is Players {
                 (, IArbiter.Standing standing) =
                     arbiter.standingOf(address(disputes), subject, ballot, one[0]);
                 if (standing == IArbiter.Standing.None) continue;
-                disputes.settleJurors(c.id, c.record, ballot, one);
+                disputes.settleJurors(pool, c.record.response, ballot, one);
                 ++count[standing == IArbiter.Standing.Paid ? "pay juror" : "fine juror"];
             }
         }

@@ -35,7 +35,7 @@ abstract contract Players is AssayTest {
     uint64[] internal leaving;
     mapping(address server => uint32[]) internal epochsOf;
     mapping(uint256 user => mapping(address server => Voucher)) internal last;
-    mapping(uint256 id => mapping(uint8 ballot => uint256)) internal right;
+    mapping(bytes32 response => mapping(uint8 ballot => uint256)) internal right;
     mapping(uint32 epoch => bytes32) internal tables;
     mapping(address server => uint256) internal indexOf;
     uint32 internal firstEpoch;

@@ -13,7 +13,8 @@ contract Watch is Handler {
     function conservation() external view {
         uint256 held = token.balanceOf(address(ledger));
         assertEq(held, ledger.totalOf(address(token)), "1: total");
-        uint256 sum = burnBalance();
+        uint256 sum = burnBalance() + ledger.balanceOf(pool, AccountKind.Claim, 0)
+            + ledger.balanceOf(pool, AccountKind.Audit, 0);
         for (uint256 i; i < servers.length; ++i) {
             sum += _accountsOf(servers[i]);
         }
@@ -26,7 +27,8 @@ contract Watch is Handler {
             sum += seatBalance(seat) + reserveOf(seat);
         }
         for (uint256 i; i < cases.length; ++i) {
-            sum += caseBalance(cases[i].id);
+            sum += caseBalance(cases[i].id)
+                + ledger.balanceOf(pool, AccountKind.Case, cases[i].record.response);
         }
         assertEq(held, sum, "1: accounts");
     }
@@ -58,14 +60,10 @@ contract Watch is Handler {
             }
         }
         uint256 pending;
-        uint256 held;
         for (uint256 i; i < claims.length; ++i) {
             if (checks.claimOf(pool, claims[i].user, claims[i].response).state == IChecks.ClaimState.Pending) ++pending;
         }
-        for (uint256 s; s < servers.length; ++s) {
-            held += balanceOf(AccountKind.Claim, servers[s]);
-        }
-        assertEq(held, pending * params.check(210), "3: claims");
+        assertEq(ledger.balanceOf(pool, AccountKind.Claim, 0), pending * params.check(210), "3: claims");
     }
 
     /// @dev 6. Who is accused is frozen: the counts are those of the disputes that are open.
@@ -77,7 +75,7 @@ contract Watch is Handler {
             ++open[indexOf[cases[i].record.validator]];
         }
         for (uint256 s; s < servers.length; ++s) {
-            assertEq(staking.serverOf(pool, servers[s]).openDisputes, open[s], "6");
+            assertEq(staking.serverOf(pool, servers[s]).freezes, open[s], "6");
         }
     }
 

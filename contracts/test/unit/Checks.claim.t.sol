@@ -36,10 +36,10 @@ contract ChecksClaimTest is AssayTest {
         );
         checks.claim(e);
         assertEq(balanceOf(AccountKind.Check, user), held - cost);
-        assertEq(balanceOf(AccountKind.Claim, _validator(e)), cost);
+        assertEq(ledger.balanceOf(pool, AccountKind.Claim, 0), cost);
         assertEq(balanceOf(AccountKind.Bond, user), 4_000_000);
         IChecks.Claim memory c = checks.claimOf(pool, user, response);
-        assertEq(c.validator, _validator(e));
+        assertEq(c.seat, e.answer.seat);
         assertEq(c.units, 210);
         assertEq(c.freeAt, freeAt);
         assertEq(uint8(c.state), uint8(IChecks.ClaimState.Pending));
@@ -53,14 +53,14 @@ contract ChecksClaimTest is AssayTest {
         checks.claim(e);
         assertEq(balanceOf(AccountKind.Check, user), 0);
         assertEq(balanceOf(AccountKind.Bond, user), 4_000_000 - (cost - held));
-        assertEq(balanceOf(AccountKind.Claim, _validator(e)), cost);
+        assertEq(ledger.balanceOf(pool, AccountKind.Claim, 0), cost);
     }
 
     function test_RevertWhen_TheUserCannotPay() public {
         vm.startPrank(user);
         lanes.requestExit(pool);
         skip(params.windows.exit);
-        lanes.exit(pool);
+        lanes.exit(pool, user);
         lanes.fund(pool, 0, cost - 1);
         vm.stopPrank();
         Evidence memory e = drawn(0, 1, RIGHT, RIGHT);
@@ -143,7 +143,7 @@ contract ChecksClaimTest is AssayTest {
         checks.settle(pool, user, Hashes.response(e.response));
         assertEq(balanceOf(AccountKind.Free, user), free + params.checkPay(210));
         assertEq(balanceOf(AccountKind.Balance, user), 4_000_000 + params.discountOf(210));
-        assertEq(balanceOf(AccountKind.Claim, user), 0);
+        assertEq(ledger.balanceOf(pool, AccountKind.Claim, 0), 0);
     }
 
     function _validator_(Evidence memory e) private view returns (address) {
@@ -157,7 +157,7 @@ contract ChecksClaimTest is AssayTest {
         judged(id, r, RIGHT);
         uint256 free = balanceOf(AccountKind.Free, _validator(e));
         disputes.resolve(id, r);
-        assertEq(balanceOf(AccountKind.Claim, _validator(e)), 0);
+        assertEq(ledger.balanceOf(pool, AccountKind.Claim, 0), 0);
         assertEq(balanceOf(AccountKind.Check, user), cost, "what the claim took stays bound to checks");
         assertEq(
             balanceOf(AccountKind.Free, _validator(e)), free + params.checkPay(210), "paid once, by the stake"

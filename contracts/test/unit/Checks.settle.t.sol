@@ -40,7 +40,7 @@ contract ChecksSettleTest is AssayTest {
         checks.settle(pool, user, response);
         assertEq(balanceOf(AccountKind.Free, validator), free + params.checkPay(210));
         assertEq(balanceOf(AccountKind.Balance, user), balance + params.discountOf(210));
-        assertEq(balanceOf(AccountKind.Claim, validator), 0);
+        assertEq(ledger.balanceOf(pool, AccountKind.Claim, 0), 0);
         assertEq(uint8(checks.claimOf(pool, user, response).state), uint8(IChecks.ClaimState.Paid));
     }
 
@@ -63,7 +63,7 @@ contract ChecksSettleTest is AssayTest {
         judged(id, r, RIGHT);
         disputes.resolve(id, r);
         checks.settle(pool, user, response);
-        assertEq(balanceOf(AccountKind.Claim, validator), 0, "both were right: the claim is paid after all");
+        assertEq(ledger.balanceOf(pool, AccountKind.Claim, 0), 0, "both were right: the claim is paid after all");
     }
 
     /// @dev A conviction elsewhere voids what its server has claimed; the money stays bound to checks.
@@ -77,7 +77,7 @@ contract ChecksSettleTest is AssayTest {
         checks.settle(pool, user, response);
         assertEq(balanceOf(AccountKind.Check, user), check + params.check(210));
         assertEq(balanceOf(AccountKind.Free, validator), free);
-        assertEq(balanceOf(AccountKind.Claim, validator), 0);
+        assertEq(ledger.balanceOf(pool, AccountKind.Claim, 0), 0);
         vm.expectRevert(abi.encodeWithSelector(IChecks.ClaimNotPending.selector, response));
         checks.settle(pool, user, response);
         Evidence memory again = e;

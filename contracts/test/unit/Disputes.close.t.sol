@@ -76,7 +76,7 @@ contract DisputesCloseTest is AssayTest {
         disputes.close(b, rb);
         disputes.close(c, rc);
         assertEq(balanceOf(AccountKind.Bond, user), 4_000_000);
-        settleAllJurors(b, rb, 1);
+        settleAllJurors(rb.response, 1);
         assertEq(caseBalance(b) + caseBalance(c), 0);
     }
 
@@ -108,7 +108,7 @@ contract DisputesCloseTest is AssayTest {
         uint256 jurors = 5 * uint256(params.prices.jurorPay);
         assertEq(balanceOf(AccountKind.Bond, user), 4_000_000 - (jurors - left));
         assertEq(caseBalance(id), jurors);
-        settleAllJurors(id, r, 1);
+        settleAllJurors(r.response, 1);
         assertEq(caseBalance(id), 0);
     }
 
@@ -118,8 +118,8 @@ contract DisputesCloseTest is AssayTest {
         (uint256 a, IDisputes.Record memory ra) = disputed(first, user);
         (uint256 b, IDisputes.Record memory rb) = _open(2);
         disputes.publish(b, rb, INPUT);
-        drawJury(b);
-        commitJurors(b, 0, 2, RIGHT);
+        drawJury(rb.response);
+        commitJurors(rb.response, 0, 2, RIGHT);
         judged(a, ra, RIGHT);
         disputes.resolve(a, ra);
         uint256 bond = balanceOf(AccountKind.Bond, user);

@@ -25,9 +25,9 @@ contract DisputesOpenTest is AssayTest {
         (uint256 id, IDisputes.Record memory r) = disputed(e, user);
         assertEq(balanceOf(AccountKind.Bond, user), 4_000_000 - bond);
         assertEq(caseBalance(id), bond);
-        assertEq(staking.serverOf(pool, servers[0]).openDisputes, 1);
-        assertEq(staking.serverOf(pool, r.validator).openDisputes, 1);
-        assertEq(disputes.disputeOf(r.response), id);
+        assertEq(staking.serverOf(pool, servers[0]).freezes, 1);
+        assertEq(staking.serverOf(pool, r.validator).freezes, 1);
+        assertEq(disputes.caseOf(r.response).open, 1);
         assertEq(uint8(disputes.stateOf(id)), uint8(IDisputes.State.Opened));
         // The record is what the event says: any later call needs it to the last field.
         r.outputTokens += 1;

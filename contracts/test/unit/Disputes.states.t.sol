@@ -45,7 +45,7 @@ contract DisputesStatesTest is AssayTest {
         _wrong(IDisputes.State.None);
         disputes.resolve(id, given);
         vm.expectRevert(abi.encodeWithSelector(IDisputes.WrongRecord.selector, id));
-        disputes.settleJurors(id, given, 1, new uint256[](0));
+        disputes.settleJurors(pool, given.response, 1, new uint256[](0));
     }
 
     function test_AnOpenedDisputeIsNotResolvedNorSettled() public {
@@ -54,7 +54,7 @@ contract DisputesStatesTest is AssayTest {
         _wrong(IDisputes.State.Opened);
         disputes.resolve(id, given);
         _wrong(IDisputes.State.Opened);
-        disputes.settleJurors(id, given, 1, new uint256[](0));
+        disputes.settleJurors(pool, given.response, 1, new uint256[](0));
     }
 
     function test_APublishedDisputeIsNotPublishedDismissedNorSettled() public {
@@ -66,8 +66,8 @@ contract DisputesStatesTest is AssayTest {
         disputes.publish(id, given, INPUT);
         _wrong(IDisputes.State.Published);
         disputes.dismiss(id, given);
-        _wrong(IDisputes.State.Published);
-        disputes.settleJurors(id, given, 1, new uint256[](0));
+        vm.expectRevert(abi.encodeWithSelector(IDisputes.JurorNotDue.selector, given.response, 1, 0));
+        disputes.settleJurors(pool, given.response, 1, new uint256[](0));
         vm.expectRevert(abi.encodeWithSelector(IDisputes.StillPending.selector, id));
         disputes.resolve(id, given);
     }
@@ -87,7 +87,7 @@ contract DisputesStatesTest is AssayTest {
         judged(id, r, RIGHT);
         disputes.resolve(id, r);
         _ended(IDisputes.State.Rejected);
-        assertEq(disputes.disputeOf(r.response), id, "a response that was judged is not judged again");
+        assertTrue(disputes.caseOf(r.response).settled, "a response that was judged is not judged again");
     }
 
     function test_NothingLeadsOnFromDismissed() public {
@@ -101,9 +101,9 @@ contract DisputesStatesTest is AssayTest {
         _open(WRONG, RIGHT);
         disputes.publish(id, r, INPUT);
         skip(13);
-        arbiter.advance(address(disputes), disputes.subjectOf(id));
+        arbiter.advance(address(disputes), disputes.subjectOf(r.response));
         skip(13);
-        arbiter.advance(address(disputes), disputes.subjectOf(id));
+        arbiter.advance(address(disputes), disputes.subjectOf(r.response));
         disputes.resolve(id, r);
         _ended(IDisputes.State.Void);
         assertEq(caseBalance(id), 0);
@@ -140,30 +140,30 @@ contract DisputesStatesTest is AssayTest {
         _open(WRONG, RIGHT);
         judged(id, r, RIGHT);
         disputes.resolve(id, r);
-        settleAllJurors(id, r, 1);
+        settleAllJurors(r.response, 1);
         IDisputes.Record memory given = r;
         uint256[] memory positions = new uint256[](1);
-        vm.expectRevert(abi.encodeWithSelector(IDisputes.JurorSettled.selector, id, 1, 0));
-        disputes.settleJurors(id, given, 1, positions);
+        vm.expectRevert(abi.encodeWithSelector(IDisputes.JurorSettled.selector, r.response, 1, 0));
+        disputes.settleJurors(pool, given.response, 1, positions);
         positions[0] = 5;
-        vm.expectRevert(abi.encodeWithSelector(IDisputes.JurorNotDue.selector, id, 1, 5));
-        disputes.settleJurors(id, given, 1, positions);
+        vm.expectRevert(abi.encodeWithSelector(IDisputes.JurorNotDue.selector, r.response, 1, 5));
+        disputes.settleJurors(pool, given.response, 1, positions);
         positions[0] = 0;
-        vm.expectRevert(abi.encodeWithSelector(IDisputes.JurorNotDue.selector, id, 2, 0));
-        disputes.settleJurors(id, given, 2, positions);
+        vm.expectRevert(abi.encodeWithSelector(IDisputes.JurorNotDue.selector, r.response, 2, 0));
+        disputes.settleJurors(pool, given.response, 2, positions);
     }
 
     function test_AbsentAndMinorityJurorsAreFined() public {
         _open(WRONG, RIGHT);
         disputes.publish(id, r, INPUT);
-        drawJury(id);
-        commitJurors(id, 0, 4, RIGHT);
+        drawJury(r.response);
+        commitJurors(r.response, 0, 4, RIGHT);
         skip(11);
-        arbiter.propose(address(disputes), disputes.subjectOf(id), RIGHT);
+        arbiter.propose(address(disputes), disputes.subjectOf(r.response), RIGHT);
         disputes.resolve(id, r);
-        (uint64 absent,) = arbiter.standingOf(address(disputes), disputes.subjectOf(id), 1, 4);
+        (uint64 absent,) = arbiter.standingOf(address(disputes), disputes.subjectOf(r.response), 1, 4);
         uint256 held = seatBalance(absent);
-        settleAllJurors(id, r, 1);
+        settleAllJurors(r.response, 1);
         assertEq(seatBalance(absent), held - params.prices.jurorPenalty);
         assertEq(caseBalance(id), 0, "four were paid");
     }

@@ -46,7 +46,7 @@ contract DisputesTest is AssayTest {
         );
         assertEq(balanceOf(AccountKind.Vesting, servers[0]), 0, "forfeited");
         assertGe(params.prices.seatStake - paid, 2 * params.juryBudget());
-        settleAllJurors(id, r, 1);
+        settleAllJurors(r.response, 1);
         assertEq(ledger.balanceOf(pool, AccountKind.Case, bytes32(id)), 0);
     }
 
@@ -63,7 +63,7 @@ contract DisputesTest is AssayTest {
         assertTrue(staking.serverOf(pool, servers[validator]).convicted);
         assertEq(balanceOf(AccountKind.Vesting, servers[0]), vesting);
         assertEq(balanceOf(AccountKind.Free, servers[0]), free + params.checkPay(210));
-        assertEq(staking.serverOf(pool, servers[0]).openDisputes, 0);
+        assertEq(staking.serverOf(pool, servers[0]).freezes, 0);
     }
 
     function test_EqualDigestsCostTheOpenerTheJuryAndTheFreeze() public {
@@ -75,7 +75,7 @@ contract DisputesTest is AssayTest {
         assertEq(uint8(disputes.stateOf(id)), uint8(IDisputes.State.Rejected));
         uint256 cost = 5 * uint256(params.prices.jurorPay) + params.prices.freezePrice;
         assertEq(balanceOf(AccountKind.Bond, user), bond - cost);
-        settleAllJurors(id, r, 1);
+        settleAllJurors(r.response, 1);
         assertEq(ledger.balanceOf(pool, AccountKind.Case, bytes32(id)), 0);
     }
 
@@ -109,13 +109,13 @@ contract DisputesTest is AssayTest {
         uint256 bond = balanceOf(AccountKind.Bond, user);
         (uint256 id, IDisputes.Record memory r) = disputed(e, user);
         disputes.publish(id, r, INPUT);
-        bytes32 subject = disputes.subjectOf(id);
-        drawJury(id);
-        commitJurors(id, 0, 3, RIGHT);
+        bytes32 subject = disputes.subjectOf(r.response);
+        drawJury(r.response);
+        commitJurors(r.response, 0, 3, RIGHT);
         skip(10 + 10 + 1);
         arbiter.advance(address(disputes), subject);
-        drawJury(id);
-        commitJurors(id, 0, 5, RIGHT);
+        drawJury(r.response);
+        commitJurors(r.response, 0, 5, RIGHT);
         skip(11);
         vm.expectRevert();
         arbiter.propose(address(disputes), subject, RIGHT);
@@ -126,22 +126,16 @@ contract DisputesTest is AssayTest {
         assertEq(balanceOf(AccountKind.Bond, user), bond - params.juryBudget());
         assertFalse(staking.serverOf(pool, servers[0]).convicted);
         uint256 burnt = ledger.balanceOf(pool, AccountKind.Burn, 0);
-        settleAllJurors(id, r, 1);
-        settleAllJurors(id, r, 2);
-        assertEq(ledger.balanceOf(pool, AccountKind.Case, bytes32(id)), 0, "committed jurors are paid");
+        settleAllJurors(r.response, 1);
+        settleAllJurors(r.response, 2);
+        assertEq(ledger.balanceOf(pool, AccountKind.Case, r.response), 0, "committed jurors are paid");
         uint256 absent = (5 - 3) + (9 - 5);
         assertEq(
             ledger.balanceOf(pool, AccountKind.Burn, 0) - burnt,
             absent * params.prices.jurorPenalty,
             "absent jurors are fined, those of the minority are not"
         );
-        assertEq(disputes.disputeOf(r.response), id, "no second try with another jury");
-    }
-
-    function test_AResponseHasOneDisputeAtATime() public {
-        Evidence memory e = drawn(0, 1, WRONG, RIGHT);
-        (uint256 id, IDisputes.Record memory r) = disputed(e, user);
-        vm.expectRevert(abi.encodeWithSelector(IDisputes.AlreadyDisputed.selector, r.response, id));
+        vm.expectRevert(abi.encodeWithSelector(IDisputes.CaseOver.selector, r.response));
         vm.prank(user);
         disputes.open(e);
     }
@@ -153,19 +147,19 @@ contract DisputesTest is AssayTest {
         (uint256 a, IDisputes.Record memory ra) = disputed(first, user);
         (uint256 b, IDisputes.Record memory rb) = disputed(second, user);
         disputes.publish(b, rb, INPUT);
-        drawJury(b);
-        commitJurors(b, 0, 2, RIGHT);
+        drawJury(rb.response);
+        commitJurors(rb.response, 0, 2, RIGHT);
         judged(a, ra, RIGHT);
         vm.expectRevert(abi.encodeWithSelector(IDisputes.NothingConvicted.selector, b));
         disputes.close(b, rb);
         disputes.resolve(a, ra);
         disputes.close(b, rb);
         assertEq(balanceOf(AccountKind.Bond, user), bond);
-        assertEq(ledger.balanceOf(pool, AccountKind.Case, bytes32(b)), 2 * params.prices.jurorPay);
+        assertEq(ledger.balanceOf(pool, AccountKind.Case, rb.response), 2 * params.prices.jurorPay);
         uint256[] memory positions = new uint256[](2);
         positions[1] = 1;
-        disputes.settleJurors(b, rb, 1, positions);
-        assertEq(ledger.balanceOf(pool, AccountKind.Case, bytes32(b)), 0);
-        assertEq(staking.serverOf(pool, ra.server).openDisputes, 0);
+        disputes.settleJurors(pool, rb.response, 1, positions);
+        assertEq(ledger.balanceOf(pool, AccountKind.Case, rb.response), 0);
+        assertEq(staking.serverOf(pool, ra.server).freezes, 0);
     }
 }

@@ -62,10 +62,14 @@ contract GasTest is AssayTest {
 
     // -------------------------------------------------------------------------------------------------------- lanes
 
+    /// @dev In rising order of their addresses, as a batch wants them.
     function _users(uint256 count) private {
         for (uint256 i; i < count; ++i) {
             (address one, uint256 key) = makeAddrAndKey(string.concat("user", vm.toString(i)));
             keys.push(key);
+            for (uint256 j = i; j > 0 && vm.addr(keys[j - 1]) > one; --j) {
+                (keys[j - 1], keys[j]) = (keys[j], keys[j - 1]);
+            }
             ledger.deposit(pool, one, 1_000_000);
             vm.prank(one);
             lanes.fund(pool, 500_000, 500_000);
@@ -73,12 +77,12 @@ contract GasTest is AssayTest {
     }
 
     /// @dev One voucher of each user, each in a lane of its own.
-    function _redeem(uint64 sequence, string memory name) private returns (uint256 each) {
+    function _redeem(uint64 lane, uint64 sequence, string memory name) private returns (uint256 each) {
         uint256 count = keys.length;
         Voucher[] memory vouchers = new Voucher[](count);
         bytes[] memory signatures = new bytes[](count);
         for (uint256 i; i < count; ++i) {
-            vouchers[i] = voucher(0, 7, sequence, sequence, sequence * 200);
+            vouchers[i] = voucher(0, lane, sequence, sequence, sequence * 200);
             vouchers[i].user = vm.addr(keys[i]);
             signatures[i] = signed(keys[i], Hashes.voucher(vouchers[i]));
         }
@@ -89,20 +93,23 @@ contract GasTest is AssayTest {
 
     function test_RedeemingOneLane() public {
         _users(1);
-        _redeem(1, "redeem, 1 new lane");
-        _redeem(2, "redeem, 1 known lane");
+        _redeem(7, 1, "redeem, 1 new lane of new user");
+        _redeem(7, 2, "redeem, 1 known lane");
+        _redeem(8, 1, "redeem, 1 new lane");
     }
 
     function test_RedeemingTenLanes() public {
         _users(10);
-        _redeem(1, "redeem, 10 new lanes");
-        _redeem(2, "redeem, 10 known lanes");
+        _redeem(7, 1, "redeem, 10 new lanes of new users");
+        _redeem(7, 2, "redeem, 10 known lanes");
+        _redeem(8, 1, "redeem, 10 new lanes");
     }
 
     function test_RedeemingFiftyLanes() public {
         _users(50);
-        _redeem(1, "redeem, 50 new lanes");
-        _redeem(2, "redeem, 50 known lanes");
+        _redeem(7, 1, "redeem, 50 new lanes of new users");
+        _redeem(7, 2, "redeem, 50 known lanes");
+        _redeem(8, 1, "redeem, 50 new lanes");
     }
 
     function test_Releasing() public {
@@ -119,7 +126,9 @@ contract GasTest is AssayTest {
 
     function test_ClaimingAndSettling() public {
         redeem(0, voucher(0, 9, 1, 1, 1_000));
-        Evidence memory e = drawn(0, 1, RIGHT, RIGHT);
+        // In use, other claims are pending, so that the account is not empty.
+        checks.claim(drawn(0, 1, RIGHT, RIGHT));
+        Evidence memory e = drawn(0, 2, RIGHT, RIGHT);
         bytes32 response = Hashes.response(e.response);
         _cool();
         checks.claim(e);
@@ -132,8 +141,8 @@ contract GasTest is AssayTest {
 
     // ----------------------------------------------------------------------------------------------------- disputes
 
-    function _commitOne(uint256 id, uint256 position, string memory name) private {
-        bytes32 subject = disputes.subjectOf(id);
+    function _commitOne(bytes32 response, uint256 position, string memory name) private {
+        bytes32 subject = disputes.subjectOf(response);
         uint8 ballot = arbiter.currentBallot(address(disputes), subject);
         address owner =
             servers[serverOfSeat(arbiter.seatOfJuror(address(disputes), subject, ballot, position))];
@@ -147,8 +156,8 @@ contract GasTest is AssayTest {
         vm.snapshotGasLastCall("JuryArbiter", name);
     }
 
-    function _drawNow(uint256 id, string memory name) private {
-        bytes32 subject = disputes.subjectOf(id);
+    function _drawNow(bytes32 response, string memory name) private {
+        bytes32 subject = disputes.subjectOf(response);
         uint64 round =
             arbiter.ballotOf(address(disputes), subject, arbiter.currentBallot(address(disputes), subject))
         .round;
@@ -161,12 +170,12 @@ contract GasTest is AssayTest {
 
     /// @dev Draw, votes, proposal and verdict of the current ballot.
     function _vote(uint256 id, IDisputes.Record memory r, uint256 size, string memory jury) private {
-        bytes32 subject = disputes.subjectOf(id);
-        _drawNow(id, string.concat("draw, jury of ", jury));
-        assertEq(jurySize(id), size);
-        _commitOne(id, 0, string.concat("commit, first of ", jury));
-        _commitOne(id, 1, string.concat("commit, next of ", jury));
-        commitJurors(id, 2, size, RIGHT);
+        bytes32 subject = disputes.subjectOf(r.response);
+        _drawNow(r.response, string.concat("draw, jury of ", jury));
+        assertEq(jurySize(r.response), size);
+        _commitOne(r.response, 0, string.concat("commit, first of ", jury));
+        _commitOne(r.response, 1, string.concat("commit, next of ", jury));
+        commitJurors(r.response, 2, size, RIGHT);
         _cool();
         arbiter.propose(address(disputes), subject, RIGHT);
         vm.snapshotGasLastCall("JuryArbiter", string.concat("propose, jury of ", jury));
@@ -179,7 +188,7 @@ contract GasTest is AssayTest {
         }
         uint8 ballot = arbiter.currentBallot(address(disputes), subject);
         _cool();
-        disputes.settleJurors(id, r, ballot, positions);
+        disputes.settleJurors(pool, r.response, ballot, positions);
         vm.snapshotGasLastCall("Disputes", string.concat("settleJurors, jury of ", jury));
     }
 
@@ -208,7 +217,7 @@ contract GasTest is AssayTest {
         (uint256 id, IDisputes.Record memory r) = _published();
         skip(params.windows.commit + 3);
         _cool();
-        arbiter.advance(address(disputes), disputes.subjectOf(id));
+        arbiter.advance(address(disputes), disputes.subjectOf(r.response));
         vm.snapshotGasLastCall("JuryArbiter", "advance to the second ballot");
         _vote(id, r, 31, "31");
     }

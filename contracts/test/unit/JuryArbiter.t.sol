@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import { IArbiter } from "../../src/interfaces/IArbiter.sol";
 import { IJuryArbiter } from "../../src/interfaces/IJuryArbiter.sol";
 import { Hashes } from "../../src/libraries/Hashes.sol";
+import { Panels, PanelState } from "../../src/libraries/Panels.sol";
 import { Role } from "../../src/types/Messages.sol";
 import { PoolParams } from "../../src/types/PoolParams.sol";
 import { AssayTest } from "../utils/AssayTest.sol";
@@ -17,12 +18,12 @@ contract JuryArbiterTest is AssayTest {
         arbiter.open(pool, SUBJECT);
     }
 
-    function _ballot() private view returns (IJuryArbiter.Ballot memory) {
+    function _ballot() private view returns (PanelState memory) {
         return arbiter.ballotOf(address(this), SUBJECT, arbiter.currentBallot(address(this), SUBJECT));
     }
 
     function _draw() private {
-        IJuryArbiter.Ballot memory b = _ballot();
+        PanelState memory b = _ballot();
         beacon.set(b.round, keccak256(abi.encode("jury", b.round)));
         vm.warp(beacon.timeOf(b.round));
         arbiter.draw(address(this), SUBJECT);
@@ -107,7 +108,7 @@ contract JuryArbiterTest is AssayTest {
     /// @dev One seat after the other as Hashes draws them; a seat that was drawn before is passed over.
     function test_TheJuryIsWhatHashesDraws() public {
         _draw();
-        IJuryArbiter.Ballot memory b = _ballot();
+        PanelState memory b = _ballot();
         uint32 epoch = params.epochOf(beacon.timeOf(b.round));
         uint256 filled;
         bool[60] memory taken;
@@ -130,7 +131,7 @@ contract JuryArbiterTest is AssayTest {
     }
 
     function test_TheRoundOfTheDrawComesAfterTheOpening() public view {
-        IJuryArbiter.Ballot memory b = _ballot();
+        PanelState memory b = _ballot();
         assertEq(b.round, nowRound() + 2);
         assertEq(b.commitEnd, beacon.timeOf(b.round) + params.windows.commit);
         assertEq(b.proposeEnd, b.commitEnd + params.windows.propose);
@@ -138,17 +139,17 @@ contract JuryArbiterTest is AssayTest {
 
     function test_RevertWhen_DrawnTwice() public {
         _draw();
-        vm.expectRevert(abi.encodeWithSelector(IJuryArbiter.AlreadyDrawn.selector, 1));
+        vm.expectRevert(abi.encodeWithSelector(Panels.AlreadyDrawn.selector, 1));
         arbiter.draw(address(this), SUBJECT);
     }
 
     /// @dev A draw held back to the last second would have every juror fined for a vote that it had no time to cast.
     function test_RevertWhen_DrawnWithLessThanHalfOfTheCommitWindowLeft() public {
-        IJuryArbiter.Ballot memory b = _ballot();
+        PanelState memory b = _ballot();
         beacon.set(b.round, "value");
         uint256 until = b.commitEnd - params.windows.commit / 2;
         vm.warp(until + 1);
-        vm.expectRevert(abi.encodeWithSelector(IJuryArbiter.CommitClosed.selector, until));
+        vm.expectRevert(abi.encodeWithSelector(Panels.CommitClosed.selector, until));
         arbiter.draw(address(this), SUBJECT);
         vm.warp(until);
         arbiter.draw(address(this), SUBJECT);
@@ -161,7 +162,7 @@ contract JuryArbiterTest is AssayTest {
         arbiter.open(other, "other");
         uint64 round = arbiter.ballotOf(address(this), "other", 1).round;
         beacon.set(round, "value");
-        vm.expectRevert(abi.encodeWithSelector(IJuryArbiter.PoolEmpty.selector, other));
+        vm.expectRevert(abi.encodeWithSelector(Panels.PoolEmpty.selector, other));
         arbiter.draw(address(this), "other");
     }
 
@@ -188,21 +189,21 @@ contract JuryArbiterTest is AssayTest {
     // ------------------------------------------------------------------------------------------------------ commits
 
     function test_RevertWhen_NotDrawnYet() public {
-        vm.expectRevert(abi.encodeWithSelector(IJuryArbiter.NotDrawnYet.selector, 1));
+        vm.expectRevert(abi.encodeWithSelector(Panels.NotDrawnYet.selector, 1));
         arbiter.commit(address(this), SUBJECT, _one(0), "commitment");
-        vm.expectRevert(abi.encodeWithSelector(IJuryArbiter.NotDrawnYet.selector, 1));
+        vm.expectRevert(abi.encodeWithSelector(Panels.NotDrawnYet.selector, 1));
         arbiter.propose(address(this), SUBJECT, RIGHT);
     }
 
     function test_RevertWhen_TheCallerIsNoJuror() public {
-        vm.expectRevert(abi.encodeWithSelector(IJuryArbiter.NotJuror.selector, 0, address(this)));
+        vm.expectRevert(abi.encodeWithSelector(Panels.NotMember.selector, 0, address(this)));
         arbiter.seatOfJuror(address(this), SUBJECT, 1, 0);
         _draw();
-        vm.expectRevert(abi.encodeWithSelector(IJuryArbiter.NotJuror.selector, 0, user));
+        vm.expectRevert(abi.encodeWithSelector(Panels.NotMember.selector, 0, user));
         vm.prank(user);
         arbiter.commit(address(this), SUBJECT, _one(0), "commitment");
         address owner = _owner(0);
-        vm.expectRevert(abi.encodeWithSelector(IJuryArbiter.NotJuror.selector, 5, owner));
+        vm.expectRevert(abi.encodeWithSelector(Panels.NotMember.selector, 5, owner));
         vm.prank(owner);
         arbiter.commit(address(this), SUBJECT, _one(5), "commitment");
     }
@@ -211,10 +212,10 @@ contract JuryArbiterTest is AssayTest {
         _draw();
         address owner = _owner(0);
         vm.startPrank(owner);
-        vm.expectRevert(IJuryArbiter.EmptyCommitment.selector);
+        vm.expectRevert(Panels.EmptyCommitment.selector);
         arbiter.commit(address(this), SUBJECT, _one(0), 0);
         arbiter.commit(address(this), SUBJECT, _one(0), "commitment");
-        vm.expectRevert(abi.encodeWithSelector(IJuryArbiter.AlreadyCommitted.selector, 0));
+        vm.expectRevert(abi.encodeWithSelector(Panels.AlreadyCommitted.selector, 0));
         arbiter.commit(address(this), SUBJECT, _one(0), "another");
         assertEq(arbiter.commitmentOf(address(this), SUBJECT, 1, 0), "commitment");
     }
@@ -224,7 +225,7 @@ contract JuryArbiterTest is AssayTest {
         _draw();
         uint256[] memory positions = new uint256[](2);
         address owner = _owner(0);
-        vm.expectRevert(abi.encodeWithSelector(IJuryArbiter.AlreadyCommitted.selector, 0));
+        vm.expectRevert(abi.encodeWithSelector(Panels.AlreadyCommitted.selector, 0));
         vm.prank(owner);
         arbiter.commit(address(this), SUBJECT, positions, "commitment");
         assertEq(_ballot().committed, 0);
@@ -242,7 +243,7 @@ contract JuryArbiterTest is AssayTest {
         uint40 end = _ballot().commitEnd;
         address owner = _owner(0);
         vm.warp(uint256(end) + 1);
-        vm.expectRevert(abi.encodeWithSelector(IJuryArbiter.CommitClosed.selector, end));
+        vm.expectRevert(abi.encodeWithSelector(Panels.CommitClosed.selector, end));
         vm.prank(owner);
         arbiter.commit(address(this), SUBJECT, _one(0), "commitment");
         vm.warp(end);
@@ -258,7 +259,7 @@ contract JuryArbiterTest is AssayTest {
         staking.fine(pool, seat);
         vm.stopPrank();
         address owner = _owner(0);
-        vm.expectRevert(abi.encodeWithSelector(IJuryArbiter.SeatNotActive.selector, seat));
+        vm.expectRevert(abi.encodeWithSelector(Panels.SeatNotActive.selector, seat));
         vm.prank(owner);
         arbiter.commit(address(this), SUBJECT, _one(0), "commitment");
     }
@@ -286,7 +287,7 @@ contract JuryArbiterTest is AssayTest {
         _commit(0, 4, RIGHT);
         uint40 end = _ballot().commitEnd;
         vm.warp(end);
-        vm.expectRevert(abi.encodeWithSelector(IJuryArbiter.CommitOpen.selector, end));
+        vm.expectRevert(abi.encodeWithSelector(Panels.CommitOpen.selector, end));
         arbiter.propose(address(this), SUBJECT, RIGHT);
         vm.warp(uint256(end) + 1);
         arbiter.propose(address(this), SUBJECT, RIGHT);
@@ -297,7 +298,7 @@ contract JuryArbiterTest is AssayTest {
         _commit(0, 5, RIGHT);
         uint40 end = _ballot().proposeEnd;
         vm.warp(uint256(end) + 1);
-        vm.expectRevert(abi.encodeWithSelector(IJuryArbiter.ProposeClosed.selector, end));
+        vm.expectRevert(abi.encodeWithSelector(Panels.ProposeClosed.selector, end));
         arbiter.propose(address(this), SUBJECT, RIGHT);
         vm.warp(end);
         arbiter.propose(address(this), SUBJECT, RIGHT);
@@ -364,14 +365,14 @@ contract JuryArbiterTest is AssayTest {
     function test_RevertWhen_ABallotStillRuns() public {
         uint40 end = _ballot().commitEnd;
         vm.warp(end);
-        vm.expectRevert(abi.encodeWithSelector(IJuryArbiter.BallotRunning.selector, end));
+        vm.expectRevert(abi.encodeWithSelector(Panels.PanelRunning.selector, end));
         arbiter.advance(address(this), SUBJECT);
         vm.warp(uint256(end) + 1);
         arbiter.advance(address(this), SUBJECT);
         _draw();
         end = _ballot().proposeEnd;
         vm.warp(end);
-        vm.expectRevert(abi.encodeWithSelector(IJuryArbiter.BallotRunning.selector, end));
+        vm.expectRevert(abi.encodeWithSelector(Panels.PanelRunning.selector, end));
         arbiter.advance(address(this), SUBJECT);
     }
 

@@ -42,25 +42,25 @@ contract LanesExitTest is AssayTest {
         lanes.requestExit(pool);
         vm.warp(due - 1);
         vm.expectRevert(abi.encodeWithSelector(ILanes.ExitTooEarly.selector, user, due));
-        lanes.exit(pool);
+        lanes.exit(pool, user);
         vm.warp(due);
         uint256 burnt = burnBalance();
         vm.expectEmit(address(lanes));
         emit ILanes.Exited(pool, user, funds, eMoney);
-        lanes.exit(pool);
+        lanes.exit(pool, user);
         assertEq(balanceOf(AccountKind.Free, user), 2_000_000 + funds);
         assertEq(balanceOf(AccountKind.Balance, user) + balanceOf(AccountKind.Bond, user), 0);
         assertEq(balanceOf(AccountKind.Check, user), 0);
         assertEq(burnBalance(), burnt + eMoney);
-        assertEq(lanes.exitAt(pool, user), 0);
+        assertEq(lanes.exitOf(pool, user).due, 0);
         vm.expectRevert(abi.encodeWithSelector(ILanes.NoExitRequested.selector, user));
-        lanes.exit(pool);
+        lanes.exit(pool, user);
     }
 
     function test_RevertWhen_NoExitWasRequested() public {
         vm.startPrank(user);
         vm.expectRevert(abi.encodeWithSelector(ILanes.NoExitRequested.selector, user));
-        lanes.exit(pool);
+        lanes.exit(pool, user);
         vm.expectRevert(abi.encodeWithSelector(ILanes.NoExitRequested.selector, user));
         lanes.cancelExit(pool);
         vm.expectRevert(abi.encodeWithSelector(IPools.PoolUnknown.selector, bytes32("none")));
@@ -78,7 +78,7 @@ contract LanesExitTest is AssayTest {
         vm.expectRevert(
             abi.encodeWithSelector(ILanes.ExitTooEarly.selector, user, block.timestamp + params.windows.exit)
         );
-        lanes.exit(pool);
+        lanes.exit(pool, user);
     }
 
     /// @dev Invariant 6: every voucher signed before the request can still be redeemed.
@@ -98,20 +98,20 @@ contract LanesExitTest is AssayTest {
         vm.warp(block.timestamp + 20);
         (uint256 id, IDisputes.Record memory r) = disputed(e, user);
         disputes.publish(id, r, INPUT);
-        drawJury(id);
-        commitJurors(id, 0, 5, RIGHT);
+        drawJury(r.response);
+        commitJurors(r.response, 0, 5, RIGHT);
         // Judged in time, carried out after the exit.
-        arbiter.propose(address(disputes), disputes.subjectOf(id), RIGHT);
-        vm.warp(lanes.exitAt(pool, user));
+        arbiter.propose(address(disputes), disputes.subjectOf(r.response), RIGHT);
+        vm.warp(lanes.exitOf(pool, user).due);
         vm.prank(user);
-        lanes.exit(pool);
+        lanes.exit(pool, user);
         assertEq(balanceOf(AccountKind.Bond, user), 0);
         disputes.resolve(id, r);
         assertEq(balanceOf(AccountKind.Bond, user), params.juryBudget() + params.prices.freezePrice);
         vm.startPrank(user);
         lanes.requestExit(pool);
         skip(params.windows.exit);
-        lanes.exit(pool);
+        lanes.exit(pool, user);
         assertEq(balanceOf(AccountKind.Bond, user), 0);
     }
 }

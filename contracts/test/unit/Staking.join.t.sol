@@ -161,9 +161,9 @@ contract StakingJoinTest is AssayTest {
     function test_RevertWhen_NoModuleAccusesSlashesOrFines() public {
         bytes memory refused = abi.encodeWithSelector(IStaking.NotModule.selector, address(this));
         vm.expectRevert(refused);
-        staking.accuse(pool, servers[0], true);
+        staking.accuse(pool, 1, true);
         vm.expectRevert(refused);
-        staking.slash(pool, 1, 1);
+        staking.slash(pool, 1, "case");
         vm.expectRevert(refused);
         staking.fine(pool, 1);
     }

@@ -108,7 +108,7 @@ contract StakingUnbondTest is AssayTest {
         vm.expectRevert(abi.encodeWithSelector(IStaking.ServerFrozen.selector, pool, servers[0], 1));
         vm.prank(servers[0]);
         staking.withdraw(pool, 2);
-        assertEq(staking.serverOf(pool, r.validator).openDisputes, 1, "the validator is accused as well");
+        assertEq(staking.serverOf(pool, r.validator).freezes, 1, "the validator is accused as well");
     }
 
     function test_RevertWhen_EvictingAnActiveSeat() public {
@@ -185,7 +185,7 @@ contract StakingUnbondTest is AssayTest {
         assertEq(seatBalance(1), params.prices.seatFloat);
         assertEq(id, 1);
         vm.prank(address(disputes));
-        assertEq(staking.slash(pool, 1, 1), params.prices.seatFloat, "no more than there is");
+        assertEq(staking.slash(pool, 1, "case"), params.prices.seatFloat, "no more than there is");
     }
 
     function test_ServersAreBondedAsLongAsASeatOfTheirsIs() public {

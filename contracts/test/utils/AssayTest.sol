@@ -3,11 +3,13 @@ pragma solidity 0.8.37;
 
 import { Test } from "forge-std/Test.sol";
 import { AssayToken } from "../../src/AssayToken.sol";
+import { Audits } from "../../src/Audits.sol";
 import { Checks } from "../../src/Checks.sol";
 import { Disputes } from "../../src/Disputes.sol";
 import { Lanes } from "../../src/Lanes.sol";
 import { Ledger } from "../../src/Ledger.sol";
 import { Pools } from "../../src/Pools.sol";
+import { Sampling } from "../../src/Sampling.sol";
 import { Staking } from "../../src/Staking.sol";
 import { JuryArbiter } from "../../src/arbiters/JuryArbiter.sol";
 import { IDisputes } from "../../src/interfaces/IDisputes.sol";
@@ -45,6 +47,8 @@ abstract contract AssayTest is Test {
     Lanes internal lanes;
     Checks internal checks;
     Disputes internal disputes;
+    Audits internal audits;
+    Sampling internal sampling;
     JuryArbiter internal arbiter;
 
     PoolParams internal params;
@@ -58,13 +62,16 @@ abstract contract AssayTest is Test {
         vm.warp(1_800_000_000);
         beacon = new TestBeacon(1_700_000_000, 1);
         token = new AssayToken(address(this), 1e30);
-        (Modules memory m, address arbiter_) = TestDeployment(vm.deployCode("TestDeployment.sol")).run();
+        (Modules memory m, address sampling_, address arbiter_) =
+            TestDeployment(vm.deployCode("TestDeployment.sol")).run();
         pools = Pools(m.pools);
         ledger = Ledger(m.ledger);
         staking = Staking(m.staking);
         lanes = Lanes(m.lanes);
         checks = Checks(m.checks);
         disputes = Disputes(m.disputes);
+        audits = Audits(m.audits);
+        sampling = Sampling(sampling_);
         arbiter = JuryArbiter(arbiter_);
         params = poolParams();
         pool = pools.create(params, "ipfs://model", bytes32(uint256(1)));
@@ -340,9 +347,9 @@ abstract contract AssayTest is Test {
         });
     }
 
-    /// @dev Draws the current ballot's jury, moving time to its round.
-    function drawJury(uint256 id) internal {
-        bytes32 subject = disputes.subjectOf(id);
+    /// @dev Draws the current ballot's jury over a response, moving time to its round.
+    function drawJury(bytes32 response) internal {
+        bytes32 subject = disputes.subjectOf(response);
         uint8 ballot = arbiter.currentBallot(address(disputes), subject);
         uint64 round = arbiter.ballotOf(address(disputes), subject, ballot).round;
         beacon.set(round, keccak256(abi.encode("jury", round)));
@@ -351,8 +358,8 @@ abstract contract AssayTest is Test {
     }
 
     /// @dev The first `count` jurors commit to `digest`, each seat by itself.
-    function commitJurors(uint256 id, uint256 from, uint256 to, bytes32 digest) internal {
-        bytes32 subject = disputes.subjectOf(id);
+    function commitJurors(bytes32 response, uint256 from, uint256 to, bytes32 digest) internal {
+        bytes32 subject = disputes.subjectOf(response);
         uint8 ballot = arbiter.currentBallot(address(disputes), subject);
         for (uint256 i = from; i < to; ++i) {
             uint64 seat = arbiter.seatOfJuror(address(disputes), subject, ballot, i);
@@ -366,8 +373,8 @@ abstract contract AssayTest is Test {
         }
     }
 
-    function jurySize(uint256 id) internal view returns (uint256) {
-        bytes32 subject = disputes.subjectOf(id);
+    function jurySize(bytes32 response) internal view returns (uint256) {
+        bytes32 subject = disputes.subjectOf(response);
         return
             arbiter.ballotOf(address(disputes), subject, arbiter.currentBallot(address(disputes), subject))
             .size;
@@ -376,9 +383,9 @@ abstract contract AssayTest is Test {
     /// @dev From an open dispute to the arbiter's verdict for `digest`, all jurors agreeing.
     function judged(uint256 id, IDisputes.Record memory r, bytes32 digest) internal {
         disputes.publish(id, r, INPUT);
-        drawJury(id);
-        commitJurors(id, 0, jurySize(id), digest);
-        arbiter.propose(address(disputes), disputes.subjectOf(id), digest);
+        drawJury(r.response);
+        commitJurors(r.response, 0, jurySize(r.response), digest);
+        arbiter.propose(address(disputes), disputes.subjectOf(r.response), digest);
     }
 
     /// @dev Has seat 0 of a server convicted of a wrong answer, by a dispute of the user's.
@@ -392,12 +399,12 @@ abstract contract AssayTest is Test {
         disputes.resolve(id, r);
     }
 
-    function settleAllJurors(uint256 id, IDisputes.Record memory r, uint8 ballot) internal {
-        uint256 size = arbiter.ballotOf(address(disputes), disputes.subjectOf(id), ballot).size;
+    function settleAllJurors(bytes32 response, uint8 ballot) internal {
+        uint256 size = arbiter.ballotOf(address(disputes), disputes.subjectOf(response), ballot).size;
         uint256[] memory positions = new uint256[](size);
         for (uint256 i; i < size; ++i) {
             positions[i] = i;
         }
-        disputes.settleJurors(id, r, ballot, positions);
+        disputes.settleJurors(pool, response, ballot, positions);
     }
 }

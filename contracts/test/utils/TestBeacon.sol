@@ -6,11 +6,11 @@ import { IBeacon } from "../../src/interfaces/IBeacon.sol";
 /// @dev A beacon whose values a test chooses; the real one has tests of its own.
 contract TestBeacon is IBeacon {
     uint64 public immutable period;
-    uint256 private immutable _genesis;
+    uint64 public immutable genesis;
     mapping(uint64 round => bytes32) private _values;
 
-    constructor(uint256 genesis_, uint64 period_) {
-        (_genesis, period) = (genesis_, period_);
+    constructor(uint64 genesis_, uint64 period_) {
+        (genesis, period) = (genesis_, period_);
     }
 
     function set(uint64 round, bytes32 value) external {
@@ -23,10 +23,10 @@ contract TestBeacon is IBeacon {
     }
 
     function timeOf(uint64 round) external view returns (uint256) {
-        return _genesis + (uint256(round) - 1) * period;
+        return genesis + (uint256(round) - 1) * period;
     }
 
     function roundAt(uint256 time) external view returns (uint64) {
-        return time < _genesis ? 0 : uint64((time - _genesis) / period + 1);
+        return time < genesis ? 0 : uint64((time - genesis) / period + 1);
     }
 }

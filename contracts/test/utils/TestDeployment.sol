@@ -8,7 +8,7 @@ import { Modules } from "../../src/types/Modules.sol";
 /// @dev Deploys the modules as the deploy script does. Tests load its artefact, so that the modules' code is compiled into
 /// one contract and not into every test.
 contract TestDeployment {
-    function run() external returns (Modules memory m, address arbiter) {
+    function run() external returns (Modules memory m, address sampling, address arbiter) {
         return Deployment.run(new Deployer(), address(this));
     }
 }
