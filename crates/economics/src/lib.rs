@@ -1,0 +1,4 @@
+//! The economics of a pool in exact arithmetic: integers and fractions of any size, nothing rounded that the formulas of
+//! docs/ECONOMICS.md do not round.
+
+pub mod conditions;
