@@ -260,6 +260,10 @@ contract ChecksVerifyTest is AssayTest {
         vm.assume(other != seat);
         (e.challenge.seat, e.answer.seat) = (other, other);
         _resign();
-        _refused(abi.encodeWithSelector(IChecks.WrongValidator.selector, seat, other));
+        _refused(
+            serverOfSeat(other) == 0
+                ? abi.encodeWithSelector(IChecks.ValidatorIsServer.selector, servers[0])
+                : abi.encodeWithSelector(IChecks.WrongValidator.selector, seat, other)
+        );
     }
 }

@@ -27,6 +27,28 @@ contract DisputesCloseTest is AssayTest {
         vm.stopPrank();
     }
 
+    /// @dev Up to `most` jurors other than `seat`, which is suspended and can't vote, commit to the right digest.
+    function _commitWithout(uint64 seat, bytes32 response, uint256 most) private returns (uint256 voted) {
+        bytes32 subject = disputes.subjectOf(response);
+        for (uint256 i; i < jurySize(response) && voted < most; ++i) {
+            if (arbiter.seatOfJuror(address(disputes), subject, 1, i) == seat) continue;
+            commitJurors(response, i, i + 1, RIGHT);
+            ++voted;
+        }
+    }
+
+    function _judgedWithout(uint64 seat, uint256 id, IDisputes.Record memory r)
+        private
+        returns (uint256 voted)
+    {
+        disputes.publish(id, r, INPUT);
+        drawJury(r.response);
+        voted = _commitWithout(seat, r.response, type(uint256).max);
+        bytes32 subject = disputes.subjectOf(r.response);
+        vm.warp(uint256(arbiter.ballotOf(address(disputes), subject, 1).commitEnd) + 1);
+        arbiter.propose(address(disputes), subject, RIGHT);
+    }
+
     function _bond() private view returns (uint256) {
         return params.juryBudget() + params.prices.freezePrice;
     }
@@ -57,7 +79,7 @@ contract DisputesCloseTest is AssayTest {
         assertEq(seatBalance(2), params.prices.seatFloat, "each seat answers for what it said");
     }
 
-    /// @dev A second verdict over a slashed seat would find no stake, and leave what was set aside for it without owner.
+    /// @dev A jury called over a slashed seat would find no stake. One that has decided is not called back.
     function test_RevertWhen_AnotherDisputeOverAConvictedSeatGoesOn() public {
         (uint256 a, IDisputes.Record memory ra) = _open(1);
         (uint256 b, IDisputes.Record memory rb) = _open(2);
@@ -66,18 +88,19 @@ contract DisputesCloseTest is AssayTest {
         judged(a, ra, RIGHT);
         disputes.resolve(a, ra);
         bytes memory reason = abi.encodeWithSelector(IDisputes.SeatConvicted.selector, pool, 1);
-        vm.expectRevert(reason);
-        disputes.resolve(b, rb);
+        vm.expectRevert(abi.encodeWithSelector(IDisputes.WrongState.selector, b, IDisputes.State.Published));
+        disputes.close(b, rb);
         vm.expectRevert(reason);
         disputes.publish(c, rc, INPUT);
         skip(20);
         vm.expectRevert(reason);
         disputes.dismiss(c, rc);
-        disputes.close(b, rb);
+        disputes.resolve(b, rb);
+        assertEq(uint8(disputes.stateOf(b)), uint8(IDisputes.State.Convicted));
         disputes.close(c, rc);
         assertEq(balanceOf(AccountKind.Bond, user), 4_000_000);
         settleAllJurors(rb.response, 1);
-        assertEq(caseBalance(b) + caseBalance(c), 0);
+        assertEq(caseBalance(b) + caseBalance(c) + juryBalance(rb.response) + reserveBalance(1), 0);
     }
 
     function test_RevertWhen_ClosedTwiceOrBeforeItExists() public {
@@ -103,13 +126,12 @@ contract DisputesCloseTest is AssayTest {
         uint256 left = seatBalance(1);
         assertGt(left, 0);
         (uint256 id, IDisputes.Record memory r) = disputed(e, user);
-        judged(id, r, RIGHT);
+        uint256 jurors = _judgedWithout(1, id, r) * params.prices.jurorPay;
         disputes.resolve(id, r);
-        uint256 jurors = 5 * uint256(params.prices.jurorPay);
         assertEq(balanceOf(AccountKind.Bond, user), 4_000_000 - (jurors - left));
-        assertEq(caseBalance(id), jurors);
+        assertEq(juryBalance(r.response), jurors);
         settleAllJurors(r.response, 1);
-        assertEq(caseBalance(id), 0);
+        assertEq(caseBalance(id) + juryBalance(r.response), 0);
     }
 
     function test_JurorsOfAClosedDisputeArePaidEvenWithoutStake() public {
@@ -119,14 +141,14 @@ contract DisputesCloseTest is AssayTest {
         (uint256 b, IDisputes.Record memory rb) = _open(2);
         disputes.publish(b, rb, INPUT);
         drawJury(rb.response);
-        commitJurors(rb.response, 0, 2, RIGHT);
-        judged(a, ra, RIGHT);
+        uint256 jurors = _commitWithout(1, rb.response, 2) * params.prices.jurorPay;
+        _judgedWithout(1, a, ra);
         disputes.resolve(a, ra);
         uint256 bond = balanceOf(AccountKind.Bond, user);
         disputes.close(b, rb);
-        uint256 jurors = 2 * uint256(params.prices.jurorPay);
         assertEq(balanceOf(AccountKind.Bond, user), bond + _bond() - jurors);
-        assertEq(caseBalance(b), jurors);
+        assertEq(juryBalance(rb.response), jurors);
+        assertEq(caseBalance(b), 0);
     }
 
     /// @dev B accuses two seats that are convicted in A and in C; both set a jury's pay aside for it, and one is enough.

@@ -37,15 +37,17 @@ contract DisputesStatesTest is AssayTest {
     function test_NothingLeadsOnFromNone() public {
         _open(WRONG, RIGHT);
         IDisputes.Record memory given = r;
-        id = 9;
-        _wrong(IDisputes.State.None);
-        disputes.publish(id, given, INPUT);
-        _wrong(IDisputes.State.None);
-        disputes.dismiss(id, given);
-        _wrong(IDisputes.State.None);
-        disputes.resolve(id, given);
-        vm.expectRevert(abi.encodeWithSelector(IDisputes.WrongRecord.selector, id));
-        disputes.settleJurors(pool, given.response, 1, new uint256[](0));
+        bytes memory reason = abi.encodeWithSelector(IDisputes.WrongRecord.selector, 9);
+        vm.expectRevert(reason);
+        disputes.publish(9, given, INPUT);
+        vm.expectRevert(reason);
+        disputes.dismiss(9, given);
+        vm.expectRevert(reason);
+        disputes.resolve(9, given);
+        vm.expectRevert(reason);
+        disputes.close(9, given);
+        vm.expectRevert(abi.encodeWithSelector(IDisputes.JurorNotDue.selector, bytes32("none"), 1, 0));
+        disputes.settleJurors(pool, "none", 1, new uint256[](0));
     }
 
     function test_AnOpenedDisputeIsNotResolvedNorSettled() public {
@@ -53,7 +55,7 @@ contract DisputesStatesTest is AssayTest {
         IDisputes.Record memory given = r;
         _wrong(IDisputes.State.Opened);
         disputes.resolve(id, given);
-        _wrong(IDisputes.State.Opened);
+        vm.expectRevert(abi.encodeWithSelector(IDisputes.JurorNotDue.selector, given.response, 1, 0));
         disputes.settleJurors(pool, given.response, 1, new uint256[](0));
     }
 
@@ -106,6 +108,7 @@ contract DisputesStatesTest is AssayTest {
         arbiter.advance(address(disputes), disputes.subjectOf(r.response));
         disputes.resolve(id, r);
         _ended(IDisputes.State.Void);
+        assertEq(juryBalance(r.response), 0);
         assertEq(caseBalance(id), 0);
         assertEq(balanceOf(AccountKind.Bond, user), 4_000_000 - params.juryBudget(), "the jury part is spent");
     }
@@ -165,7 +168,7 @@ contract DisputesStatesTest is AssayTest {
         uint256 held = seatBalance(absent);
         settleAllJurors(r.response, 1);
         assertEq(seatBalance(absent), held - params.prices.jurorPenalty);
-        assertEq(caseBalance(id), 0, "four were paid");
+        assertEq(juryBalance(r.response), 0, "four were paid");
     }
 
     /// @dev Invariant 5, with all payouts at their largest: both accused wrong, the fee refunded, a full response.

@@ -36,7 +36,7 @@ contract DisputesTest is AssayTest {
         address validator = servers[serverOfSeat(e.answer.seat)];
         assertEq(balanceOf(AccountKind.Free, validator), validatorFree + params.checkPay(210));
         uint256 jurors = 5 * uint256(params.prices.jurorPay);
-        assertEq(ledger.balanceOf(pool, AccountKind.Case, bytes32(id)), jurors);
+        assertEq(juryBalance(r.response), jurors);
         uint256 paid = params.fee(210) + third + params.baseFee(210) + params.prices.gasAllowance
             + params.checkPay(210) + jurors;
         assertEq(
@@ -47,7 +47,8 @@ contract DisputesTest is AssayTest {
         assertEq(balanceOf(AccountKind.Vesting, servers[0]), 0, "forfeited");
         assertGe(params.prices.seatStake - paid, 2 * params.juryBudget());
         settleAllJurors(r.response, 1);
-        assertEq(ledger.balanceOf(pool, AccountKind.Case, bytes32(id)), 0);
+        assertEq(juryBalance(r.response), 0);
+        assertEq(caseBalance(id), 0);
     }
 
     function test_AFramingValidatorIsConvictedAndTheServerKeepsEverything() public {
@@ -76,7 +77,8 @@ contract DisputesTest is AssayTest {
         uint256 cost = 5 * uint256(params.prices.jurorPay) + params.prices.freezePrice;
         assertEq(balanceOf(AccountKind.Bond, user), bond - cost);
         settleAllJurors(r.response, 1);
-        assertEq(ledger.balanceOf(pool, AccountKind.Case, bytes32(id)), 0);
+        assertEq(juryBalance(r.response), 0);
+        assertEq(caseBalance(id), 0);
     }
 
     function test_BothWrongAreBothConvicted() public {
@@ -135,9 +137,6 @@ contract DisputesTest is AssayTest {
             absent * params.prices.jurorPenalty,
             "absent jurors are fined, those of the minority are not"
         );
-        vm.expectRevert(abi.encodeWithSelector(IDisputes.CaseOver.selector, r.response));
-        vm.prank(user);
-        disputes.open(e);
     }
 
     function test_OtherDisputesOnAConvictedSeatCloseWithBondsBackAndJurorsPaid() public {

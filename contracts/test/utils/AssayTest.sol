@@ -165,6 +165,16 @@ abstract contract AssayTest is Test {
         return ledger.balanceOf(pool, kind, keyOf(owner));
     }
 
+    /// @dev The key that signs for a server in this epoch.
+    function serverKey(uint256 server) internal view virtual returns (uint256) {
+        return serverKeys[server];
+    }
+
+    /// @dev The key that signs for the user in this epoch.
+    function keyOfUser() internal view virtual returns (uint256) {
+        return userKey;
+    }
+
     /// @dev Seats of each server.
     function seatsEach() internal pure virtual returns (uint32) {
         return SEATS;
@@ -215,7 +225,7 @@ abstract contract AssayTest is Test {
         });
         e.response.commitment =
             Hashes.commitment(Role.Server, servers[server], Hashes.responseSubject(e.response), digest);
-        e.responseSignature = signed(serverKeys[server], Hashes.response(e.response));
+        e.responseSignature = signed(serverKey(server), Hashes.response(e.response));
     }
 
     /// @dev Finds a ticket nonce with which the response is drawn, and the validator's draw passes `accept`; then everything
@@ -258,7 +268,7 @@ abstract contract AssayTest is Test {
     {
         bytes32 response = Hashes.response(e.response);
         e.challenge = Challenge(e.response.request, response, nonce, counter, seat, nowRound());
-        e.challengeSignature = signed(userKey, Hashes.challenge(e.challenge));
+        e.challengeSignature = signed(keyOfUser(), Hashes.challenge(e.challenge));
         uint256 validator = serverOfSeat(seat);
         e.answer = CheckAnswer({
             response: response,
@@ -266,7 +276,7 @@ abstract contract AssayTest is Test {
             seat: seat,
             round: nowRound()
         });
-        e.answerSignature = signed(serverKeys[validator], Hashes.answer(e.answer));
+        e.answerSignature = signed(serverKey(validator), Hashes.answer(e.answer));
     }
 
     function units(Evidence memory e) internal view returns (uint256) {
@@ -298,7 +308,7 @@ abstract contract AssayTest is Test {
         returns (Voucher[] memory vouchers, bytes[] memory signatures)
     {
         (vouchers, signatures) = (new Voucher[](1), new bytes[](1));
-        (vouchers[0], signatures[0]) = (v, signed(userKey, Hashes.voucher(v)));
+        (vouchers[0], signatures[0]) = (v, signed(keyOfUser(), Hashes.voucher(v)));
     }
 
     function redeem(uint256 server, Voucher memory v) internal {
@@ -318,6 +328,16 @@ abstract contract AssayTest is Test {
         return ledger.balanceOf(pool, AccountKind.Case, bytes32(id));
     }
 
+    /// @dev What the jury over a response is paid from.
+    function juryBalance(bytes32 response) internal view returns (uint256) {
+        return ledger.balanceOf(pool, AccountKind.Case, response);
+    }
+
+    /// @dev What a conviction set aside for a seat's other disputes.
+    function reserveBalance(uint64 seat) internal view returns (uint256) {
+        return ledger.balanceOf(pool, AccountKind.Case, keccak256(abi.encode(pool, seat)));
+    }
+
     // -------------------------------------------------------------------------------------------------- disputes
 
     /// @dev Opens a dispute from the user's side and returns its id and record.
@@ -327,7 +347,12 @@ abstract contract AssayTest is Test {
     {
         vm.prank(opener);
         id = disputes.open(e);
-        r = IDisputes.Record({
+        r = recordOf(e, opener);
+    }
+
+    /// @dev The record of a dispute over evidence.
+    function recordOf(Evidence memory e, address opener) internal view returns (IDisputes.Record memory) {
+        return IDisputes.Record({
             pool: pool,
             response: Hashes.response(e.response),
             inputHash: e.request.inputHash,
@@ -337,7 +362,7 @@ abstract contract AssayTest is Test {
             serverSeat: e.request.seat,
             serverSubject: Hashes.responseSubject(e.response),
             serverCommitment: e.response.commitment,
-            validator: servers[serverOfSeat(e.answer.seat)],
+            validator: staking.seatOf(pool, e.answer.seat).owner,
             validatorSeat: e.answer.seat,
             validatorCommitment: e.answer.commitment,
             lane: e.request.lane,
