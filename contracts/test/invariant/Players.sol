@@ -42,6 +42,9 @@ abstract contract Players is AssayTest {
     uint64 internal seats;
     uint256[] internal userKeys;
     mapping(uint64 seat => bool) internal _isSlashed;
+    mapping(bytes32 response => bool) internal _jurorsSettled;
+    mapping(address key => uint256) internal _secretOf;
+    uint256 internal _keys;
     uint64 internal _sequence;
     uint256 internal _clock;
 
@@ -77,6 +80,27 @@ abstract contract Players is AssayTest {
 
     function _now() internal view returns (uint256) {
         return vm.getBlockTimestamp();
+    }
+
+    /// @dev A fresh key for `owner`, which signs from the epoch after next.
+    function _rotate(address owner) internal {
+        (address key, uint256 secret) = makeAddrAndKey(string.concat("key", vm.toString(++_keys)));
+        _secretOf[key] = secret;
+        vm.prank(owner);
+        staking.setKey(pool, key);
+    }
+
+    function _secretNow(address owner, uint256 own) private view returns (uint256) {
+        uint256 secret = _secretOf[staking.keyAt(pool, owner, params.epochOf(_now()))];
+        return secret == 0 ? own : secret;
+    }
+
+    function serverKey(uint256 server) internal view override returns (uint256) {
+        return _secretNow(servers[server], serverKeys[server]);
+    }
+
+    function keyOfUser() internal view override returns (uint256) {
+        return _secretNow(user, userKey);
     }
 
     function serverOfSeat(uint64 seat) internal view override returns (uint256) {

@@ -46,9 +46,23 @@ contract ProtocolInvariantTest is Test {
             "void",
             "close",
             "pay juror",
-            "fine juror"
+            "fine juror",
+            "permit",
+            "rotate key",
+            "top up",
+            "user equivocates",
+            "expel",
+            "deliver",
+            "accuse",
+            "join",
+            "accuse refused",
+            "close refused",
+            "verdict over a convicted seat",
+            "server equivocates",
+            "slash equivocation",
+            "equivocation came late"
         ];
-        bytes4[] memory selectors = new bytes4[](14);
+        bytes4[] memory selectors = new bytes4[](22);
         selectors[0] = watch.deposit.selector;
         selectors[1] = watch.leave.selector;
         selectors[2] = watch.flush.selector;
@@ -63,6 +77,14 @@ contract ProtocolInvariantTest is Test {
         selectors[11] = watch.settle.selector;
         selectors[12] = watch.proceed.selector;
         selectors[13] = watch.finish.selector;
+        selectors[14] = watch.depositWithPermit.selector;
+        selectors[15] = watch.rotateKey.selector;
+        selectors[16] = watch.topUp.selector;
+        selectors[17] = watch.equivocate.selector;
+        selectors[18] = watch.deliver.selector;
+        selectors[19] = watch.accuse.selector;
+        selectors[20] = watch.accuseToo.selector;
+        selectors[21] = watch.signTwice.selector;
         targetContract(address(watch));
         targetSelector(FuzzSelector({ addr: address(watch), selectors: selectors }));
         vm.setEnv("ASSAY_INVARIANT_RUNS", "0");
