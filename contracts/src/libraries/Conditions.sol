@@ -79,7 +79,7 @@ library Conditions {
             && p.limits.maxInputBytes <= 64 * 1024 && p.limits.outputWeight > 0
             && p.limits.promptWeight <= 1 << 16 && p.limits.outputWeight <= 1 << 16 && p.limits.stride > 0
             && p.limits.setSize > 0 && p.limits.setSize <= 32 && p.limits.firstJury >= 3
-            && p.limits.secondJury > p.limits.firstJury && 3 * p.rates.collusion < THOUSAND
+            && p.limits.secondJury > p.limits.firstJury && 3 * uint256(p.rates.collusion) < THOUSAND
             && p.rates.discount <= THOUSAND && p.windows.epoch > 0 && p.windows.epoch >= period && _audits(p)
             && p.challengeRate(p.limits.maxUnits) <= RATE_ONE && p.rates.challengeFixed <= RATE_ONE
             && p.rates.challengeUnit <= RATE_ONE && p.challengeRate(1) > 0;

@@ -56,7 +56,6 @@ contract ProtocolInvariantTest is Test {
             "accuse",
             "join",
             "accuse refused",
-            "close refused",
             "verdict over a convicted seat",
             "server equivocates",
             "slash equivocation",

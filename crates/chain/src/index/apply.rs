@@ -284,8 +284,11 @@ impl Index {
         match event {
             E::DisputeOpened(e) => {
                 // The input of a response is published once, for all its disputes.
-                let published =
-                    self.disputes.values().filter(|known| known.record.response == e.response).find_map(|known| known.input.clone());
+                let published = self
+                    .disputes
+                    .values()
+                    .filter(|known| known.record.response == e.response)
+                    .find_map(|known| known.input.clone());
                 let dispute = OpenDispute {
                     id: e.id,
                     record: e.record.clone(),

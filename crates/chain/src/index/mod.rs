@@ -183,7 +183,8 @@ impl Index {
     /// Whether a dispute can only be closed: an accused seat was convicted elsewhere, and no other open dispute over the response
     /// waits for the verdict.
     pub fn is_moot(&self, pool: &PoolView, dispute: &OpenDispute) -> bool {
-        let others = self.open_disputes().any(|d| d.id != dispute.id && d.record.response == dispute.record.response);
+        let others =
+            self.open_disputes().any(|d| d.id != dispute.id && d.record.response == dispute.record.response);
         dispute.is_convicted(pool) && (dispute.input.is_none() || !others)
     }
 
