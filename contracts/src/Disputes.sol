@@ -7,6 +7,7 @@ import { IDisputes } from "./interfaces/IDisputes.sol";
 import { ILanes } from "./interfaces/ILanes.sol";
 import { ILedger } from "./interfaces/ILedger.sol";
 import { IStaking } from "./interfaces/IStaking.sol";
+import { Clock, Clocks } from "./libraries/Clocks.sol";
 import { Hashes } from "./libraries/Hashes.sol";
 import { PoolStore } from "./libraries/PoolStore.sol";
 import { AccountKind, keyOf } from "./types/Accounts.sol";
@@ -85,7 +86,9 @@ contract Disputes is IDisputes {
         require(!_isConvicted(r.pool, r.serverSeat), SeatConvicted(r.pool, r.serverSeat));
         id = ++_last;
         // Who could still open a dispute over what the server answered until now comes first.
-        uint256 until = block.timestamp + PoolStore.load(POOLS, r.pool).windows.dispute;
+        PoolParams memory p = PoolStore.load(POOLS, r.pool);
+        Clock memory clock = Clocks.read(p.basis.beacon);
+        uint256 until = clock.timeOf(p.ticketRound(clock.current())) + p.windows.dispute;
         _disputes[id] = Dispute(keccak256(abi.encode(r)), State.Proven, uint40(until));
         STAKING.convict(r.pool, r.server);
         STAKING.freeze(r.pool, r.server, true);
@@ -110,7 +113,8 @@ contract Disputes is IDisputes {
             _requireNotConvicted(r);
         }
         id = ++_last;
-        ++c.open;
+        // The first pays the jury and is paid for the find: who joins can't take that away, least of all after the verdict.
+        if (c.open++ == 0 && !published) _setPayer(c, id, r);
         uint256 until = block.timestamp + p.windows.publish;
         _disputes[id] =
             Dispute(keccak256(abi.encode(r)), published ? State.Published : State.Opened, uint40(until));
@@ -134,8 +138,9 @@ contract Disputes is IDisputes {
         require(given == r.inputHash, WrongInput(r.inputHash, given));
         d.state = State.Published;
         Case storage c = _cases[r.response];
-        (c.payer, c.fromBond, c.published) = (r.opener, _bondKind(r) == AccountKind.Bond, true);
-        _move(r.pool, bytes32(id), AccountKind.Case, r.response, p.juryBudget());
+        if (c.first == 0) _setPayer(c, id, r);
+        c.published = true;
+        _move(r.pool, bytes32(uint256(c.first)), AccountKind.Case, r.response, p.juryBudget());
         emit InputPublished(id, r.pool, input);
         IArbiter(p.basis.arbiter).open(r.pool, subjectOf(r.response));
     }
@@ -271,10 +276,12 @@ contract Disputes is IDisputes {
         if (validatorSlashed) slashed += _slash(id, r.pool, r.validatorSeat, r.validator);
         if (slashed > 0) {
             uint256 left = slashed - _repay(r, id, jurors, slashed);
-            left -= _pay(r.pool, id, AccountKind.Free, r.opener, p.prices.gasAllowance, left);
-            left = _compensate(p, id, r, serverSlashed, left);
-            bool unpaid = CHECKS.replace(r.pool, r.user, r.response);
-            if (r.validator != address(0) && !validatorWrong && unpaid) {
+            address finder = serverSlashed ? _cases[r.response].payer : r.opener;
+            left -= _pay(r.pool, id, AccountKind.Free, finder, p.prices.gasAllowance, left);
+            left = _compensate(p, id, r, finder, serverSlashed, left);
+            // Where nobody but the server was accused, a claim on its check stays what it is.
+            bool unpaid = r.validator != address(0) && CHECKS.replace(r.pool, r.user, r.response);
+            if (unpaid && !validatorWrong) {
                 left -= _pay(r.pool, id, AccountKind.Free, r.validator, p.checkPay(r.units), left);
             } else if (!serverWrong) {
                 left -= _pay(r.pool, id, AccountKind.Free, r.server, p.checkPay(r.units), left);
@@ -299,7 +306,7 @@ contract Disputes is IDisputes {
             slashed = _slash(id, r.pool, r.serverSeat, r.server);
             uint256 left =
                 slashed - _pay(r.pool, id, AccountKind.Free, r.opener, p.prices.gasAllowance, slashed);
-            _compensate(p, id, r, true, left);
+            _compensate(p, id, r, r.opener, true, left);
         }
         _disputes[id].state = slashable ? State.Convicted : State.Closed;
         STAKING.freeze(r.pool, r.server, false);
@@ -308,19 +315,23 @@ contract Disputes is IDisputes {
     }
 
     /// @dev A third of the stake to the user, half of it to who found the lie, and what the user paid for a wrong answer.
-    function _compensate(PoolParams memory p, uint256 id, Record calldata r, bool byServer, uint256 left)
-        private
-        returns (uint256)
-    {
+    function _compensate(
+        PoolParams memory p,
+        uint256 id,
+        Record calldata r,
+        address finder,
+        bool byServer,
+        uint256 left
+    ) private returns (uint256) {
         uint256 compensation = p.prices.seatStake / 3;
-        uint256 finder = r.opener == r.user ? 0 : compensation / 2;
+        uint256 share = finder == r.user ? 0 : compensation / 2;
         if (byServer) {
             bool paid = LANES.laneOf(r.pool, r.user, r.server, r.lane).sequence >= r.sequence;
             if (paid) left -= _pay(r.pool, id, AccountKind.Balance, r.user, p.fee(r.units), left);
             compensation += p.baseFee(r.units);
         }
-        left -= _pay(r.pool, id, AccountKind.Free, r.user, compensation - finder, left);
-        return left - _pay(r.pool, id, AccountKind.Free, r.opener, finder, left);
+        left -= _pay(r.pool, id, AccountKind.Free, r.user, compensation - share, left);
+        return left - _pay(r.pool, id, AccountKind.Free, finder, share, left);
     }
 
     function _slash(uint256 id, bytes32 pool, uint64 seat, address owner) private returns (uint256) {
@@ -353,6 +364,8 @@ contract Disputes is IDisputes {
     }
 
     function _repayFromReserve(Record calldata r, uint256 id, uint64 seat, uint256 jurors) private {
+        // The rest of the reserve is for other cases.
+        if (_cases[r.response].repaid) return;
         bytes32 key = _seatKey(r.pool, seat);
         uint256 reserve = _min(LEDGER.balanceOf(r.pool, AccountKind.Case, key), jurors);
         _move(r.pool, key, AccountKind.Case, bytes32(id), reserve);
@@ -409,6 +422,10 @@ contract Disputes is IDisputes {
         r.outputTokens = response.outputTokens;
     }
 
+    function _setPayer(Case storage c, uint256 id, Record memory r) private {
+        (c.first, c.payer, c.fromBond) = (uint32(id), r.opener, _bondKind(r) == AccountKind.Bond);
+    }
+
     function _accuse(Record memory r, bool opened) private {
         STAKING.accuse(r.pool, r.serverSeat, opened);
         if (r.validator != address(0)) STAKING.accuse(r.pool, r.validatorSeat, opened);
@@ -424,7 +441,9 @@ contract Disputes is IDisputes {
         uint256 slashed
     ) private {
         _disputes[id].state = state;
-        --_cases[r.response].open;
+        Case storage c = _cases[r.response];
+        --c.open;
+        if (c.first == id) c.first = 0;
         _accuse(r, false);
         uint256 burnt = _burnRest(r.pool, id);
         _sweep(r.pool, r.serverSeat);

@@ -42,12 +42,13 @@ interface IDisputes {
 
     /// @notice What the disputes over one response share: their case before the arbiter.
     struct Case {
-        address payer; // whose dispute took it there and put up the jury's pay
+        address payer; // opened the first dispute: puts up the jury's pay, and is paid for finding the server's lie
         bool fromBond; // out of its Bond account
         bool published;
         bool settled; // the jury's pay is set aside, the rest of what was put up is gone back
         bool repaid; // a conviction gave the payer back what the jury costs
         uint32 open; // disputes over the response that have not ended
+        uint32 first; // the payer's dispute, while it is open
     }
 
     event DisputeOpened(
