@@ -142,11 +142,10 @@ contract Audits is IAudits {
         stored.state = AuditState.Silent;
         uint256 slashed;
         IStaking.Server memory server = STAKING.serverOf(r.pool, r.server);
-        if (!server.convicted) {
-            (address owner, bool active) = STAKING.standingOf(r.pool, seat);
-            require(owner == r.server, NotServersSeat(seat, r.server));
-            // An emptied seat must not stand in for a full one.
-            require(active || server.seats == 0, SeatNotActive(seat));
+        if (server.convicted) {
+            seat = 0;
+        } else {
+            _requireAnswerable(r, g.until, seat, server.seats);
             slashed = _slash(assertionOf(id, index), r.pool, seat, r.server);
             DISPUTES.setAside(r.pool, seat, assertionOf(id, index), slashed);
             _burnRest(r.pool, assertionOf(id, index), 0);
@@ -364,11 +363,18 @@ contract Audits is IAudits {
         }
         Span calldata span = spans[i];
         _requireMessages(r, span, leaf);
+        _requireSeat(p, r, _redemptions[id].until, leaf.request.seat);
         units = p.units(leaf.response.promptTokens, leaf.response.outputTokens);
-        bool hit = byUnit
-            ? units <= leaf.units && leaf.units - units <= span.unitsBefore + offset
-                && span.unitsBefore + offset < leaf.units
-            : leaf.count == span.countBefore + offset + 1;
+        // Else a liar's stake could go to a user of its own, as compensation for a response that is too large to exist.
+        uint256 limit = _min(leaf.request.maxUnits, p.limits.maxUnits);
+        require(units <= limit, UnitsOverLimit(units, limit));
+        // One of the responses that the span paid for, with its own units of the span's.
+        bool hit = leaf.count > span.countBefore && leaf.units <= span.units
+            && span.unitsBefore + units <= leaf.units
+            && (byUnit
+                    ? leaf.units - units <= span.unitsBefore + offset
+                    && span.unitsBefore + offset < leaf.units
+                    : leaf.count == span.countBefore + offset + 1);
         require(hit, NotDrawn(leaf.count, leaf.units));
         bytes32 hash = Hashes.acceptedLeaf(Hashes.response(leaf.response), leaf.count, leaf.units);
         // An output that was delivered on-chain has no root but itself.
@@ -390,8 +396,35 @@ contract Audits is IAudits {
                 && leaf.request.lane == span.lane,
             WrongLeaf(span.root)
         );
+    }
+
+    /// @dev The seat that answered still was the server's when the draw froze its stake. A draw that came late must not trap a
+    /// server whose seat has left since: what was redeemed in time can be opened for ever.
+    function _requireSeat(PoolParams memory p, Redemption calldata r, uint256 until, uint64 seat)
+        private
+        view
+    {
+        IStaking.Seat memory s = STAKING.seatOf(r.pool, seat);
+        uint256 vested = (uint256(r.epoch) + 1) * p.windows.epoch + p.windows.vesting;
         require(
-            STAKING.isBonded(r.pool, leaf.request.seat, r.server), NotServersSeat(leaf.request.seat, r.server)
+            s.owner == r.server
+                && (s.exitAt == 0 || s.exitAt > until - p.windows.audit || s.exitAt >= vested),
+            NotServersSeat(seat, r.server)
+        );
+    }
+
+    /// @dev The seat holds a stake: one whose stake is gone must not stand in for a full one. Where all have left, who knows a full
+    /// one has another window to name it; then any will do, so that the redemption ends.
+    function _requireAnswerable(Redemption calldata r, uint256 until, uint64 seat, uint256 seats)
+        private
+        view
+    {
+        PoolParams memory p = PoolStore.load(POOLS, r.pool);
+        require(STAKING.seatOf(r.pool, seat).owner == r.server, NotServersSeat(seat, r.server));
+        uint256 held = LEDGER.balanceOf(r.pool, AccountKind.Seat, bytes32(uint256(seat)));
+        require(
+            held >= p.prices.seatStake || (seats == 0 && block.timestamp > until + p.windows.audit),
+            SeatNotFull(seat)
         );
     }
 

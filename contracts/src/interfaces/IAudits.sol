@@ -106,11 +106,13 @@ interface IAudits {
     /// @notice The response is not the one that was drawn.
     error NotDrawn(uint64 count, uint64 units);
     error WrongRequest(bytes32 expected, bytes32 given);
+    /// @notice More than the request allowed, or the pool allows any.
+    error UnitsOverLimit(uint256 units, uint256 limit);
     error WrongInput(bytes32 expected, bytes32 given);
     error InputTooLarge(uint256 size, uint256 limit);
     error NotServersSeat(uint64 seat, address server);
-    /// @notice The server has an active seat; that is to answer for its silence.
-    error SeatNotActive(uint64 seat);
+    /// @notice The seat holds less than a stake; one that holds it is to answer for the server's silence.
+    error SeatNotFull(uint64 seat);
     error StillPending(uint256 id, uint32 index);
     error NotDue(uint256 id, uint32 index, uint256 position);
     error AlreadySettled(uint256 id, uint32 index, uint256 position);
@@ -132,7 +134,8 @@ interface IAudits {
         bytes calldata input
     ) external;
 
-    /// @notice Convicts a server that did not open an audit in time, by one of its seats. Anyone may.
+    /// @notice Convicts a server that did not open an audit in time, by one of its seats that holds a stake. If all its seats have left
+    /// or are suspended, after another audit window any of them will do. Anyone may.
     function convictSilent(uint256 id, uint32 index, Redemption calldata redemption, uint64 seat) external;
 
     /// @notice Carries out what the validators or the arbiter found. Anyone may.
