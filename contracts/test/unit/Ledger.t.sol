@@ -156,20 +156,23 @@ contract LedgerTest is AssayTest {
         uint256 claim = 1 << uint8(AccountKind.Claim);
         uint256 case_ = 1 << uint8(AccountKind.Case);
         uint256 burn = 1 << uint8(AccountKind.Burn);
+        uint256 audit = 1 << uint8(AccountKind.Audit);
         _mayMove(address(staking), free | seat, free | seat | case_ | burn);
         uint256 own = free | balance | bond | check | vesting;
-        _mayMove(address(lanes), own, own | burn);
+        _mayMove(address(lanes), own, own | burn | audit);
         _mayMove(address(checks), check | bond | claim, claim | check | free | balance);
         _mayMove(address(disputes), free | bond | case_, free | bond | case_ | balance | burn);
+        _mayMove(address(audits), audit | case_ | vesting, audit | case_ | vesting | free | balance | burn);
         _mayMove(address(pools), 0, 0);
+        _mayMove(address(sampling), 0, 0);
         _mayMove(address(arbiter), 0, 0);
         _mayMove(address(this), 0, 0);
     }
 
     function _mayMove(address module, uint256 sources, uint256 targets) private {
         vm.startPrank(module);
-        for (uint8 from; from <= uint8(AccountKind.Burn); ++from) {
-            for (uint8 to; to <= uint8(AccountKind.Burn); ++to) {
+        for (uint8 from; from <= uint8(AccountKind.Audit); ++from) {
+            for (uint8 to; to <= uint8(AccountKind.Audit); ++to) {
                 bool allowed = sources >> from & 1 == 1 && targets >> to & 1 == 1;
                 if (!allowed) {
                     vm.expectRevert(
