@@ -33,21 +33,26 @@ library Ranges {
         pure
         returns (bytes32[] memory siblings, bytes32[] memory tops)
     {
-        uint256 trees;
-        for (uint256 n = leaves.length; n > 0; n &= n - 1) {
-            ++trees;
-        }
-        tops = new bytes32[](trees);
+        tops = new bytes32[](_ones(leaves.length));
         uint256 from;
-        uint256 tree;
-        for (uint256 level = 64; level > 0;) {
-            uint256 size = 1 << --level;
-            if (leaves.length & size == 0) continue;
-            bool here = index >= from && index < from + size;
+        for (uint256 tree; tree < tops.length; ++tree) {
+            // The largest tree that fits into the leaves left.
+            uint256 level = _log2(leaves.length - from);
+            bool here = index >= from && index < from + (1 << level);
             if (here) siblings = new bytes32[](level);
-            tops[tree++] = _tree(leaves, from, size, here ? index - from : type(uint256).max, siblings);
-            from += size;
+            tops[tree] = _tree(leaves, from, 1 << level, here ? index - from : type(uint256).max, siblings);
+            from += 1 << level;
         }
+    }
+
+    function _ones(uint256 n) private pure returns (uint256 ones) {
+        for (; n > 0; n &= n - 1) {
+            ++ones;
+        }
+    }
+
+    function _log2(uint256 n) private pure returns (uint256 log) {
+        while (n >> log > 1) ++log;
     }
 
     function _tree(
@@ -127,11 +132,10 @@ abstract contract AuditTest is AssayTest {
         returns (Entry[] memory entries)
     {
         entries = new Entry[](outputs.length);
-        uint64 total;
         for (uint256 i; i < outputs.length; ++i) {
             Evidence memory e = answered(server, lane, uint64(i + 1), outputs[i], digest);
-            total += uint64(units(e));
-            entries[i] = Entry(e.request, e.response, uint64(i + 1), total);
+            entries[i] = Entry(e.request, e.response, uint64(i + 1), uint64(units(e)));
+            if (i > 0) entries[i].units += entries[i - 1].units;
         }
     }
 
@@ -396,8 +400,10 @@ abstract contract AuditTest is AssayTest {
     /// @dev Draws the jury over an escalated assertion and has it decide for `digest`.
     function judge(address client, bytes32 id, bytes32 digest) internal {
         bytes32 subject = sampling.subjectOf(client, id);
-        uint256 size = drawJurors(subject);
-        commitJury(subject, 0, size, digest);
+        commitJury(subject, 0, drawJurors(subject), digest);
+        uint8 ballot = arbiter.currentBallot(address(sampling), subject);
+        PanelState memory s = arbiter.ballotOf(address(sampling), subject, ballot);
+        if (s.committed < s.size) vm.warp(uint256(s.commitEnd) + 1);
         arbiter.propose(address(sampling), subject, digest);
     }
 
@@ -409,10 +415,13 @@ abstract contract AuditTest is AssayTest {
         return arbiter.ballotOf(address(sampling), subject, ballot).size;
     }
 
+    /// @dev Jurors of servers that were convicted meanwhile can't vote.
     function commitJury(bytes32 subject, uint256 from, uint256 to, bytes32 digest) internal {
         uint8 ballot = arbiter.currentBallot(address(sampling), subject);
         for (uint256 i = from; i < to; ++i) {
-            address owner = servers[serverOfSeat(arbiter.seatOfJuror(address(sampling), subject, ballot, i))];
+            uint64 seat = arbiter.seatOfJuror(address(sampling), subject, ballot, i);
+            if (!staking.isActive(pool, seat)) continue;
+            address owner = servers[serverOfSeat(seat)];
             bytes32 commitment =
                 Hashes.commitment(Role.Juror, owner, Hashes.ballotSubject(subject, ballot), digest);
             vm.prank(owner);
