@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import { SSTORE2 } from "solady/utils/SSTORE2.sol";
 import { PoolStore } from "./libraries/PoolStore.sol";
-import { Conditions } from "./libraries/Conditions.sol";
+import { Condition, Conditions } from "./libraries/Conditions.sol";
 import { IBeacon } from "./interfaces/IBeacon.sol";
 import { IPools } from "./interfaces/IPools.sol";
 import { PoolParams } from "./types/PoolParams.sol";
@@ -15,6 +15,8 @@ contract Pools is IPools {
         external
         returns (bytes32 pool)
     {
+        // Else its period could not be asked for.
+        require(params.basis.beacon.code.length != 0, Conditions.PoolRefused(Condition.Domain));
         Conditions.enforce(params, IBeacon(params.basis.beacon).period());
         bytes memory encoded = abi.encode(params);
         pool = keccak256(encoded);

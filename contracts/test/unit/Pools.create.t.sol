@@ -48,6 +48,13 @@ contract PoolsCreateTest is AssayTest {
         pools.create(p, "", 0);
     }
 
+    function test_RevertWhen_TheBeaconIsNoContract() public {
+        PoolParams memory p = poolParams();
+        p.basis.beacon = address(0xBEAC0);
+        vm.expectRevert(abi.encodeWithSelector(Conditions.PoolRefused.selector, Condition.Domain));
+        pools.create(p, "", 0);
+    }
+
     function load(address store, bytes32 id) external view returns (PoolParams memory) {
         return PoolStore.load(store, id);
     }
