@@ -139,7 +139,7 @@ contract JuryArbiterTest is AssayTest {
 
     function test_RevertWhen_DrawnTwice() public {
         _draw();
-        vm.expectRevert(abi.encodeWithSelector(Panels.AlreadyDrawn.selector, 1));
+        vm.expectRevert(Panels.AlreadyDrawn.selector);
         arbiter.draw(address(this), SUBJECT);
     }
 
@@ -189,9 +189,9 @@ contract JuryArbiterTest is AssayTest {
     // ------------------------------------------------------------------------------------------------------ commits
 
     function test_RevertWhen_NotDrawnYet() public {
-        vm.expectRevert(abi.encodeWithSelector(Panels.NotDrawnYet.selector, 1));
+        vm.expectRevert(Panels.NotDrawnYet.selector);
         arbiter.commit(address(this), SUBJECT, _one(0), "commitment");
-        vm.expectRevert(abi.encodeWithSelector(Panels.NotDrawnYet.selector, 1));
+        vm.expectRevert(Panels.NotDrawnYet.selector);
         arbiter.propose(address(this), SUBJECT, RIGHT);
     }
 
