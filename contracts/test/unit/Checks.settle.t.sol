@@ -63,7 +63,9 @@ contract ChecksSettleTest is AssayTest {
         judged(id, r, RIGHT);
         disputes.resolve(id, r);
         checks.settle(pool, user, response);
-        assertEq(ledger.balanceOf(pool, AccountKind.Claim, 0), 0, "both were right: the claim is paid after all");
+        assertEq(
+            ledger.balanceOf(pool, AccountKind.Claim, 0), 0, "both were right: the claim is paid after all"
+        );
     }
 
     /// @dev A conviction elsewhere voids what its server has claimed; the money stays bound to checks.

@@ -131,27 +131,14 @@ contract HashesTest is Test {
             ),
             _w(".commitments.validator")
         );
-        bytes32 ballot = Hashes.ballotSubject(_w(".case.subject"), _u(".case.ballot"));
+        bytes32 subject =
+            Hashes.caseSubject(_u(".domain.chainId"), _a(".case.disputes"), _w(".case.response"));
+        assertEq(subject, _w(".case.subject"));
+        bytes32 ballot = Hashes.ballotSubject(subject, _u(".case.ballot"));
         assertEq(ballot, _w(".case.ballotSubject"));
         assertEq(
             Hashes.commitment(Role.Juror, _a(".commitments.jurorSigner"), ballot, digest),
             _w(".commitments.juror")
-        );
-    }
-
-    function test_CaseSubject() public view {
-        bytes32 response = _w(".response.hash");
-        bytes32 subject = Hashes.caseSubject(_u(".domain.chainId"), _a(".case.disputes"), response);
-        assertEq(
-            subject,
-            keccak256(
-                abi.encode(
-                    keccak256("assay.subject.case.v1"),
-                    _u(".domain.chainId"),
-                    _a(".case.disputes"),
-                    response
-                )
-            )
         );
     }
 

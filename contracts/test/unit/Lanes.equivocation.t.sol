@@ -165,7 +165,8 @@ contract LanesEquivocationTest is CaseTest {
         lanes.exit(pool, user);
         lanes.fund(pool, 0, 900_000);
         vm.stopPrank();
-        uint256 left = block.timestamp;
+        // The compiler may read `block.timestamp` again after the time has moved.
+        uint256 left = vm.getBlockTimestamp();
         _refused(old, abi.encodeWithSelector(ILanes.BeforeLastExit.selector, user, left));
         // Signed in the second of the exit: before it, as far as can be known.
         _refused(_pair(1), abi.encodeWithSelector(ILanes.BeforeLastExit.selector, user, left));
