@@ -1,7 +1,8 @@
 # make demo   set up, build, and show the whole protocol on a local network
 # make test   everything that CI runs, set-up included
+# make evidence   the long proofs of evidence/README.md; ONLY="slither mutants" for some
 .POSIX:
-.PHONY: demo test setup build contracts lint test-contracts test-rust
+.PHONY: demo test evidence setup build contracts lint test-contracts test-rust
 
 FORGE = node_modules/.bin/forge
 ASSAY = target/release/assay
@@ -34,3 +35,7 @@ test-contracts: contracts
 test-rust: build
 	tools/cargo-test --release --locked --workspace
 	tools/cargo-test --locked --package assay-engine
+
+# Resumable.
+evidence: setup
+	@python3 -B tools/evidence $(ONLY)

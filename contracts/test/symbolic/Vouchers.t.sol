@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import { Lanes } from "../../src/Lanes.sol";
+import { ILanes } from "../../src/interfaces/ILanes.sol";
+import { AccountKind, Posting } from "../../src/types/Accounts.sol";
+import { Voucher } from "../../src/types/Messages.sol";
+import { PoolParams } from "../../src/types/PoolParams.sol";
+import { SymbolicTest } from "./SymbolicTest.sol";
+
+/// @dev All that redemption asks of others: a beacon, a bonded server in an open pool, a user with money that is an account
+/// contract and signs anything, and a ledger that only adds up.
+contract Payer {
+    uint256 public vested;
+    uint256 public debited;
+    uint256 public credited;
+
+    function genesis() external pure returns (uint64) {
+        return 1_700_000_000;
+    }
+
+    function period() external pure returns (uint64) {
+        return 1;
+    }
+
+    function isBondedUntil(bytes32, address, uint256) external pure returns (bool) {
+        return true;
+    }
+
+    function seatCount(bytes32, uint32) external pure returns (uint32) {
+        return 1_000;
+    }
+
+    function keyAt(bytes32, address, uint32) external view returns (address) {
+        return address(this);
+    }
+
+    function isValidSignature(bytes32, bytes calldata) external pure returns (bytes4) {
+        return 0x1626ba7e;
+    }
+
+    function balanceOf(bytes32, AccountKind, bytes32) external pure returns (uint256) {
+        return 1 << 200;
+    }
+
+    function balancesOf(bytes32, bytes32, AccountKind, AccountKind) external pure returns (uint256, uint256) {
+        return (1 << 200, 0);
+    }
+
+    function post(bytes32, Posting[] calldata debits, Posting[] calldata credits) external {
+        for (uint256 i; i < debits.length; ++i) {
+            debited += debits[i].amount;
+        }
+        for (uint256 i; i < credits.length; ++i) {
+            credited += credits[i].amount;
+            if (credits[i].kind == AccountKind.Vesting) vested += credits[i].amount;
+        }
+    }
+}
+
+/// @dev Whatever vouchers a user signs, a server is paid for each response and each unit of a lane once.
+contract VouchersSymbolicTest is SymbolicTest {
+    Payer private payer;
+    Lanes private lanes;
+    PoolParams private params;
+
+    function setUp() public {
+        payer = new Payer();
+        params = poolParams(address(payer));
+        lanes = new Lanes(world(address(payer), params));
+    }
+
+    function _redeem(uint64 sequence, uint64 count, uint64 units) private returns (bool paid) {
+        (Voucher[] memory vouchers, bytes[] memory signatures) = (new Voucher[](1), new bytes[](1));
+        vouchers[0] = Voucher({
+            pool: POOL,
+            user: address(payer),
+            server: address(this),
+            lane: 7,
+            sequence: sequence,
+            count: count,
+            units: units,
+            root: 0,
+            round: uint64(NOW) - GENESIS + 1
+        });
+        try lanes.redeem(POOL, address(this), vouchers, signatures) {
+            return true;
+        } catch { }
+    }
+
+    function _lane() private view returns (ILanes.Lane memory) {
+        return lanes.laneOf(POOL, address(payer), address(this), 7);
+    }
+
+    function _assertPaidOnce() private view {
+        ILanes.Lane memory lane = _lane();
+        assert(
+            payer.vested()
+                == uint256(params.prices.rewardFixed) * lane.count + uint256(params.prices.rewardUnit)
+                    * lane.units
+        );
+        assert(payer.debited() == payer.credited());
+        assert(lane.count <= lane.sequence);
+        assert(lane.units <= uint256(lane.count) * params.limits.maxUnits);
+    }
+
+    function check_AVoucherPaysWhatItSaysAndNotTwice(uint64 sequence, uint64 count, uint64 units) public {
+        if (!_redeem(sequence, count, units)) return;
+        ILanes.Lane memory lane = _lane();
+        assert(lane.sequence == sequence && lane.count == count && lane.units == units);
+        _assertPaidOnce();
+        assert(!_redeem(sequence, count, units));
+    }
+
+    function check_TwoVouchersPayTheDifference(
+        uint64 sequence,
+        uint64 count,
+        uint64 units,
+        uint64 sequence2,
+        uint64 count2,
+        uint64 units2
+    ) public {
+        if (!_redeem(sequence, count, units)) return;
+        if (!_redeem(sequence2, count2, units2)) return;
+        // What was paid never falls.
+        assert(sequence2 > sequence && count2 > count && units2 >= units);
+        _assertPaidOnce();
+    }
+}

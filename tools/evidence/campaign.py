@@ -1,0 +1,71 @@
+"""The stateful campaign of contracts/test/invariant, long: 1,000 runs of 500 moves, all invariants after each."""
+
+import json
+import re
+import time
+
+import common
+from common import Failed, say
+
+RUNS, DEPTH = 1000, 500
+# Runs at a time: what an interruption costs at most. The campaign asks that so many runs reach every move.
+PART = 64
+
+
+def _only_the_campaign(path, text):
+    if path.endswith(".s.sol") or re.match(r"contracts/test/(unit|fuzz|symbolic)/", path):
+        return None
+    return common.without_inline_config(path, text)
+
+
+def prove(runs=RUNS, depth=DEPTH):
+    runs, depth = int(runs), int(depth)
+    start = time.monotonic()
+    tree, mark = common.workspace("campaign", _only_the_campaign)
+    say("campaign: building")
+    common.must([common.FORGE, "build"], cwd=tree)
+    log = common.STATE / "campaign" / f"results-{mark}-{depth}.jsonl"
+    done = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    parts = -(-runs // PART)
+    for part in range(len(done), parts):
+        result = _part(tree, part, depth)
+        done.append(result)
+        with log.open("a") as out:
+            out.write(json.dumps(result) + "\n")
+        say(f"campaign: part {part + 1} of {parts}, {result['calls'] / result['seconds']:.0f} calls a second")
+    done = done[:parts]
+    calls, seconds = sum(r["calls"] for r in done), sum(r["seconds"] for r in done)
+    moves = {}
+    for result in done:
+        for move, count in result["moves"].items():
+            moves[move] = moves.get(move, 0) + count
+    figures = {
+        "runs": sum(r["runs"] for r in done),
+        "moves_a_run": depth,
+        "calls": calls,
+        "reverts": sum(r["reverts"] for r in done),
+        "calls_a_second": round(calls / seconds, 1),
+        "seconds_testing": round(seconds),
+        "seeds": f"{_seed(0)} to {_seed(parts - 1)}",
+        "calls_by_move": moves,
+    }
+    body = "| move | calls |\n|---|---|\n" + "\n".join(f"| {m} | {n} |" for m, n in sorted(moves.items()))
+    return common.report("campaign", "The stateful campaign", True, figures, body, time.monotonic() - start)
+
+
+def _seed(part):
+    return f"0x{0x61737361790001 + part:x}"
+
+
+def _part(tree, part, depth):
+    env = {"FOUNDRY_INVARIANT_RUNS": str(PART), "FOUNDRY_INVARIANT_DEPTH": str(depth)}
+    command = [common.FORGE, "test", "--fuzz-seed", _seed(part)]
+    code, output = common.run(command, cwd=tree, env=env, log=common.STATE / "campaign/last.log")
+    passed = re.search(r"^\[PASS\] invariant_\w+\(\) \(runs: (\d+), calls: (\d+), reverts: (\d+)\)", output, flags=re.M)
+    if code or not passed:
+        # The log holds the moves that broke it; forge keeps them too, and tries them first the next time.
+        raise Failed(f"the campaign fails with seed {_seed(part)}; see target/evidence/campaign/last.log\n{output[-3000:]}")
+    seconds = float(re.search(r"finished in ([\d.]+)(ms|s)", output)[1])
+    moves = {m: int(n) for m, n in re.findall(r"^\|\s*\w+\s*\|\s*(\w+)\s*\|\s*(\d+)\s*\|", output, flags=re.M)}
+    runs, calls, reverts = map(int, passed.groups())
+    return {"runs": runs, "calls": calls, "reverts": reverts, "seconds": seconds, "moves": moves}

@@ -1,0 +1,72 @@
+"""Which lines and branches of contracts/src the tests run."""
+
+import re
+import time
+
+import common
+from common import Failed, say
+
+LINES, BRANCHES = 0.98, 0.95
+
+
+def _tests_that_need_no_optimizer(path, text):
+    """Coverage is measured on code that the optimizer left alone, where figures of gas mean nothing."""
+    if "gas" in path.lower() and path.endswith(".t.sol") or "/symbolic/" in path:
+        return None
+    return common.without_inline_config(path, text)
+
+
+def prove():
+    start = time.monotonic()
+    tree, _ = common.workspace("coverage", _tests_that_need_no_optimizer)
+    say("coverage: building and testing")
+    result = tree.parent / "lcov.info"
+    result.unlink(missing_ok=True)
+    # Without the optimizer the legacy pipeline runs out of stack.
+    command = [common.FORGE, "coverage", "--ir-minimum", "--report", "lcov", "--report-file", result]
+    env = {
+        "FOUNDRY_CODE_SIZE_LIMIT": "10000000",
+        "FOUNDRY_GAS_SNAPSHOT_CHECK": "false",
+        "FOUNDRY_INVARIANT_RUNS": "8",
+        "FOUNDRY_INVARIANT_DEPTH": "64",
+    }
+    code, output = common.run(command, cwd=tree, env=env, log=tree.parent / "last.log")
+    if code or not result.exists():
+        raise Failed("forge coverage failed:\n" + output[-4000:])
+    files = _files(result.read_text())
+    total = {key: sum(len(f[key]) for f in files.values()) for key in ("lines", "branches")}
+    hit = {key: sum(sum(map(bool, f[key].values())) for f in files.values()) for key in ("lines", "branches")}
+    share = {key: hit[key] / total[key] for key in total}
+    figures = {
+        "lines": f"{hit['lines']} of {total['lines']} ({share['lines']:.2%})",
+        "branches": f"{hit['branches']} of {total['branches']} ({share['branches']:.2%})",
+    }
+    rows = ["| file | lines | branches | lines not run | branches not taken |", "|---|---|---|---|---|"]
+    for name, f in sorted(files.items()):
+        missed = [str(line) for line, count in f["lines"].items() if not count]
+        untaken = sorted({str(line) for (line, *_), count in f["branches"].items() if not count}, key=int)
+        of = lambda key: f"{sum(map(bool, f[key].values()))}/{len(f[key])}"
+        rows.append(
+            f"| {name.removeprefix('contracts/src/')} | {of('lines')} | {of('branches')} "
+            f"| {', '.join(missed)} | {', '.join(untaken)} |"
+        )
+    holds = share["lines"] >= LINES and share["branches"] >= BRANCHES
+    return common.report("coverage", "Coverage of the contracts", holds, figures, "\n".join(rows), time.monotonic() - start)
+
+
+def _files(lcov):
+    """By file of contracts/src: how often each line and each branch was run."""
+    files = {}
+    for record in lcov.split("end_of_record"):
+        name = re.search(r"^SF:(.*)", record, flags=re.M)
+        if not name or "contracts/src/" not in name[1]:
+            continue
+        lines = {int(a): int(b) for a, b in re.findall(r"^DA:(\d+),(\d+)", record, flags=re.M)}
+        branches = {
+            (int(a), b, c): 0 if d == "-" else int(d)
+            for a, b, c, d in re.findall(r"^BRDA:(\d+),(\d+),(\d+),(\d+|-)", record, flags=re.M)
+        }
+        files["contracts/src/" + name[1].split("contracts/src/")[1]] = {"lines": lines, "branches": branches}
+    if not files:
+        raise Failed("forge coverage reports no file of contracts/src")
+    return files
