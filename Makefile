@@ -29,7 +29,7 @@ lint: contracts
 	cargo clippy --release --locked --workspace --all-targets -- --deny warnings
 
 test-contracts: contracts
-	$(FORGE) test
+	FOUNDRY_PROFILE=test $(FORGE) test
 
 # The flows of tests/ run the release binary. The engine also runs unoptimised: both must give the same digests.
 test-rust: build

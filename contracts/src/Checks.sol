@@ -15,7 +15,7 @@ import { Modules } from "./types/Modules.sol";
 import { PoolParams } from "./types/PoolParams.sol";
 
 /// @title Checks: see IChecks.
-contract Checks is IChecks, SignedMessages {
+contract Checks is SignedMessages, IChecks {
     address public immutable POOLS;
     ILedger public immutable LEDGER;
     IStaking public immutable STAKING;

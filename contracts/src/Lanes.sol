@@ -17,7 +17,7 @@ import { PoolParams } from "./types/PoolParams.sol";
 import { Span } from "./types/Redemptions.sol";
 
 /// @title Lanes: see ILanes.
-contract Lanes is ILanes, SignedMessages {
+contract Lanes is SignedMessages, ILanes {
     /// @dev Audits that the Audit account is filled up to, out of what redemptions burn.
     uint256 private constant AUDITS_IN_STOCK = 4;
 

@@ -3,14 +3,12 @@ pragma solidity 0.8.37;
 
 import { ECDSA } from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import { SignatureChecker } from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
+import { ISignedMessages } from "./interfaces/ISignedMessages.sol";
 import { IStaking } from "./interfaces/IStaking.sol";
 import { Hashes } from "./libraries/Hashes.sol";
 
 /// @title What modules that accept signed messages share: the deployment's domain and the check against a key's epoch.
-abstract contract SignedMessages {
-    /// @notice The signature was not made by `owner`'s key of the message's epoch.
-    error WrongSigner(address owner, address expected, address recovered);
-
+abstract contract SignedMessages is ISignedMessages {
     address private immutable _LEDGER;
     IStaking private immutable _KEYS;
     uint256 private immutable _CHAIN_ID;
@@ -23,7 +21,7 @@ abstract contract SignedMessages {
         _SEPARATOR = Hashes.domain(block.chainid, ledger);
     }
 
-    /// @notice EIP-712 domain separator; follows the chain id through a fork.
+    /// @inheritdoc ISignedMessages
     function domainSeparator() public view returns (bytes32) {
         return block.chainid == _CHAIN_ID ? _SEPARATOR : Hashes.domain(block.chainid, _LEDGER);
     }

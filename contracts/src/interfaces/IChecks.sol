@@ -2,9 +2,10 @@
 pragma solidity 0.8.37;
 
 import { Evidence, InferenceRequest, InferenceResponse } from "../types/Messages.sol";
+import { ISignedMessages } from "./ISignedMessages.sol";
 
 /// @title Checks: whether a response was due to be checked and by whom, and the validator's pay.
-interface IChecks {
+interface IChecks is ISignedMessages {
     enum ClaimState {
         None,
         Pending, // the money waits in the Claim account until no dispute can be opened

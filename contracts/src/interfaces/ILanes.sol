@@ -2,9 +2,10 @@
 pragma solidity 0.8.37;
 
 import { Delivery, InferenceRequest, InferenceResponse, Voucher } from "../types/Messages.sol";
+import { ISignedMessages } from "./ISignedMessages.sol";
 
 /// @title Paying: users' funds, vouchers, their redemption, outputs delivered on-chain, and the vesting of rewards.
-interface ILanes {
+interface ILanes is ISignedMessages {
     struct Lane {
         uint64 sequence; // last one paid
         uint64 count; // responses paid

@@ -105,7 +105,7 @@ contract Handler is Players {
         lanes.fund(pool, 400_000, 400_000);
     }
 
-    function leave(uint256 u, bool wait) external move(u) {
+    function depart(uint256 u, bool wait) external move(u) {
         uint256 due = lanes.exitOf(pool, user).due;
         if (lanes.exitOf(pool, user).finder != address(0)) {
             if (wait) _expel(due);
@@ -294,14 +294,17 @@ contract Handler is Players {
             return;
         }
         if (dice >> 20 & 1 == 0) _claim(e, validator);
-        address opener = dice >> 24 & 3 == 0 ? validator : user;
+        _dispute(e, dice >> 24 & 3 == 0 ? validator : user);
+        // Others may accuse the same response, before its case or in the middle of it.
+        if (dice >> 28 & 1 == 0) _accuse(e, servers[(dice >> 32) % servers.length]);
+    }
+
+    function _dispute(Evidence memory e, address opener) private {
         uint256 bond = params.juryBudget() + params.prices.freezePrice;
         if (balanceOf(opener == user ? AccountKind.Bond : AccountKind.Free, opener) < bond) return;
         (uint256 id, IDisputes.Record memory r) = disputed(e, opener);
         _push(id, r);
         ++count["dispute"];
-        // Others may accuse the same response, before its case or in the middle of it.
-        if (dice >> 28 & 1 == 0) _accuse(e, servers[(dice >> 32) % servers.length]);
     }
 
     function _push(uint256 id, IDisputes.Record memory r) private {

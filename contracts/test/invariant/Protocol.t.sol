@@ -63,7 +63,7 @@ contract ProtocolInvariantTest is Test {
         ];
         bytes4[] memory selectors = new bytes4[](22);
         selectors[0] = watch.deposit.selector;
-        selectors[1] = watch.leave.selector;
+        selectors[1] = watch.depart.selector;
         selectors[2] = watch.flush.selector;
         selectors[3] = watch.pass.selector;
         selectors[4] = watch.join.selector;

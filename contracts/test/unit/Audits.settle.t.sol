@@ -405,7 +405,8 @@ contract AuditsSettleTest is AuditTest {
         r.serverSubject = Hashes.responseSubject(first.response);
         r.serverCommitment = first.response.commitment;
         (r.lane, r.sequence, r.units, r.outputTokens) = (9, 1, 210, 100);
-        uint256 provenAt = block.timestamp;
+        // A response of this second could be disputed until then.
+        uint256 lastTicket = beacon.timeOf(params.ticketRound(nowRound()));
         assertEq(balanceOf(AccountKind.Vesting, servers[0]), 0, "the reward is burnt at once");
         validated(job.id, 0, a);
         uint256 burnt = burnBalance();
@@ -414,7 +415,7 @@ contract AuditsSettleTest is AuditTest {
         assertGt(burnBalance(), burnt);
         assertEq(_vested(job), 0);
         assertEq(staking.serverOf(pool, servers[0]).freezes, 1, "the proof still waits");
-        vm.warp(provenAt + params.windows.dispute + 1);
+        vm.warp(lastTicket + params.windows.dispute + 1);
         disputes.resolve(id, r);
         assertEq(uint8(disputes.stateOf(id)), uint8(IDisputes.State.Closed));
         assertEq(staking.serverOf(pool, servers[0]).freezes, 0);

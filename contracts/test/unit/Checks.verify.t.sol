@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import { SignedMessages } from "../../src/SignedMessages.sol";
+import { ISignedMessages } from "../../src/interfaces/ISignedMessages.sol";
 import { IBeacon } from "../../src/interfaces/IBeacon.sol";
 import { IChecks } from "../../src/interfaces/IChecks.sol";
 import { Hashes } from "../../src/libraries/Hashes.sol";
@@ -145,14 +145,14 @@ contract ChecksVerifyTest is AssayTest {
         address validator = servers[serverOfSeat(e.answer.seat)];
         bytes memory good = e.responseSignature;
         e.responseSignature = signed(userKey, Hashes.response(e.response));
-        _refused(abi.encodeWithSelector(SignedMessages.WrongSigner.selector, servers[0], servers[0], user));
+        _refused(abi.encodeWithSelector(ISignedMessages.WrongSigner.selector, servers[0], servers[0], user));
         e.responseSignature = good;
         good = e.challengeSignature;
         e.challengeSignature = signed(serverKeys[0], Hashes.challenge(e.challenge));
-        _refused(abi.encodeWithSelector(SignedMessages.WrongSigner.selector, user, user, servers[0]));
+        _refused(abi.encodeWithSelector(ISignedMessages.WrongSigner.selector, user, user, servers[0]));
         e.challengeSignature = good;
         e.answerSignature = signed(userKey, Hashes.answer(e.answer));
-        _refused(abi.encodeWithSelector(SignedMessages.WrongSigner.selector, validator, validator, user));
+        _refused(abi.encodeWithSelector(ISignedMessages.WrongSigner.selector, validator, validator, user));
     }
 
     function test_RevertWhen_TheTicketsRoundIsNotOnChain() public {

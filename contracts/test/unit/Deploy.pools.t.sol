@@ -3,22 +3,11 @@ pragma solidity 0.8.37;
 
 import { Test } from "forge-std/Test.sol";
 import { ChainScript } from "../../../script/ChainScript.sol";
-import { CreatePool } from "../../../script/CreatePool.s.sol";
-import { Pools } from "../../src/Pools.sol";
+import { IPools } from "../../src/interfaces/IPools.sol";
 import { Basis, PoolParams } from "../../src/types/PoolParams.sol";
-import { DeployTo } from "./Deploy.t.sol";
-
-contract CreatePoolOf is CreatePool {
-    string private _file;
-
-    constructor(string memory file) {
-        _file = file;
-    }
-
-    function deploymentFile() public view override returns (string memory) {
-        return _file;
-    }
-}
+import { CreatePool } from "../../../script/CreatePool.s.sol";
+import { CreatePoolOf, DeployTo } from "../shipped/Scripts.sol";
+import { Shipped } from "../utils/Shipped.sol";
 
 contract DeployPoolsTest is Test {
     string private constant FOLDER = "target/deploy-tests/";
@@ -32,14 +21,14 @@ contract DeployPoolsTest is Test {
         if (vm.exists(file)) vm.removeFile(file);
         if (vm.exists(list)) vm.removeFile(list);
         vm.chainId(chainId);
-        DeployTo deploy = DeployTo(vm.deployCode("Deploy.t.sol:DeployTo", abi.encode(file)));
+        DeployTo deploy = DeployTo(Shipped.deploy("Scripts", "DeployTo", abi.encode(file)));
         if (d.period == 0) d = deploy.drand();
         ChainScript.Contracts memory c = deploy.deploy(d, address(0));
 
-        CreatePoolOf script = new CreatePoolOf(file);
+        CreatePoolOf script = CreatePoolOf(Shipped.deploy("Scripts", "CreatePoolOf", abi.encode(file)));
         string memory params = string.concat("pools/", name, ".toml");
         bytes32 pool = script.create(params, ROOT, keccak256("file"), "", address(0));
-        PoolParams memory p = Pools(c.modules.pools).get(pool);
+        PoolParams memory p = IPools(c.modules.pools).get(pool);
         assertEq(keccak256(abi.encode(p)), pool);
         assertEq(abi.encode(p.basis), abi.encode(Basis(c.token, c.beacon, c.arbiter, ROOT)));
         _hasTheValuesOf(p, vm.readFile(params));
@@ -117,7 +106,7 @@ contract DeployPoolsTest is Test {
         string memory file = "target/deploy-tests/other-chain.json";
         vm.createDir(FOLDER, true);
         vm.writeFile(file, '{"chainId": 10}');
-        CreatePoolOf script = new CreatePoolOf(file);
+        CreatePoolOf script = CreatePoolOf(Shipped.deploy("Scripts", "CreatePoolOf", abi.encode(file)));
         vm.expectRevert(abi.encodeWithSelector(ChainScript.FileOfOtherChain.selector, file, 10));
         script.create("pools/sepolia.toml", ROOT, 0, "", address(0));
     }

@@ -1,26 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
+import { IERC20Permit } from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
+import { IERC20 } from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import { Test } from "forge-std/Test.sol";
 import { VmSafe } from "forge-std/Vm.sol";
 import { ChainScript } from "../../../script/ChainScript.sol";
 import { Deploy } from "../../../script/Deploy.s.sol";
-import { AssayToken } from "../../src/AssayToken.sol";
-import { DrandBeacon } from "../../src/DrandBeacon.sol";
+import { IDrandBeacon } from "../../src/interfaces/IDrandBeacon.sol";
+import { DeployTo } from "../shipped/Scripts.sol";
 import { DrandVectors } from "../utils/DrandVectors.sol";
-
-/// @dev The script, with a file for each test.
-contract DeployTo is Deploy {
-    string private _file;
-
-    constructor(string memory file) {
-        _file = file;
-    }
-
-    function deploymentFile() public view override returns (string memory) {
-        return _file;
-    }
-}
+import { Shipped } from "../utils/Shipped.sol";
 
 contract DeployTest is Test {
     string private constant FOLDER = "target/deploy-tests/";
@@ -32,7 +22,7 @@ contract DeployTest is Test {
         string memory file = string.concat(FOLDER, name, ".json");
         vm.createDir(FOLDER, true);
         if (vm.exists(file)) vm.removeFile(file);
-        return DeployTo(vm.deployCode("Deploy.t.sol:DeployTo", abi.encode(file)));
+        return DeployTo(Shipped.deploy("Scripts", "DeployTo", abi.encode(file)));
     }
 
     function codes(ChainScript.Contracts memory c) private view returns (address[11] memory) {
@@ -87,7 +77,7 @@ contract DeployTest is Test {
         DeployTo first = script("sepolia");
         ChainScript.Contracts memory a = first.deploy(first.drand(), address(0));
         codes(a);
-        bytes32 domain = AssayToken(a.token).DOMAIN_SEPARATOR();
+        bytes32 domain = IERC20Permit(a.token).DOMAIN_SEPARATOR();
 
         vm.revertToState(empty);
         assertEq(a.modules.ledger.code.length, 0);
@@ -97,7 +87,7 @@ contract DeployTest is Test {
         DeployTo second = script("op-sepolia");
         ChainScript.Contracts memory b = second.deploy(second.drand(), address(0));
         assertEq(abi.encode(codes(a)), abi.encode(codes(b)));
-        assertNotEq(AssayToken(b.token).DOMAIN_SEPARATOR(), domain);
+        assertNotEq(IERC20Permit(b.token).DOMAIN_SEPARATOR(), domain);
 
         string memory json = vm.readFile(second.deploymentFile());
         assertEq(vm.parseJsonUint(json, ".chainId"), OP_SEPOLIA);
@@ -105,7 +95,7 @@ contract DeployTest is Test {
         assertEq(vm.parseJsonAddress(json, ".account"), b.account);
         assertEq(vm.parseJsonAddress(json, ".ledger"), b.modules.ledger);
         assertEq(vm.parseJsonAddress(json, ".beacon"), b.beacon);
-        assertEq(AssayToken(b.token).balanceOf(b.account), 1_000_000_000 ether);
+        assertEq(IERC20(b.token).balanceOf(b.account), 1_000_000_000 ether);
     }
 
     function test_ASecondRunDeploysNothing() public {
@@ -127,7 +117,7 @@ contract DeployTest is Test {
         ChainScript.Contracts memory c = deploy.deploy(d, address(0));
         // The proxy of CREATE3 and the beacon.
         assertEq(creations(), 2);
-        assertEq(DrandBeacon(c.beacon).period(), 30);
+        assertEq(IDrandBeacon(c.beacon).period(), 30);
         assertEq(c.account, account);
         assertEq(vm.parseJsonUint(vm.readFile(deploy.deploymentFile()), ".startBlock"), block.number - 100);
     }
@@ -143,9 +133,9 @@ contract DeployTest is Test {
         vm.chainId(SEPOLIA);
         DeployTo deploy = script("token");
         ChainScript.Drand memory d = deploy.drand();
-        AssayToken token = new AssayToken(address(this), 1);
-        assertEq(deploy.deploy(d, address(token)).token, address(token));
-        assertEq(deploy.deploy(d, address(0)).token, address(token));
+        address token = Shipped.deploy("AssayToken", abi.encode(address(this), 1));
+        assertEq(deploy.deploy(d, token).token, token);
+        assertEq(deploy.deploy(d, address(0)).token, token);
     }
 
     function test_RevertWhen_TheTokenIsNotThere() public {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import { SignedMessages } from "../../src/SignedMessages.sol";
+import { ISignedMessages } from "../../src/interfaces/ISignedMessages.sol";
 import { IChecks } from "../../src/interfaces/IChecks.sol";
 import { IDisputes } from "../../src/interfaces/IDisputes.sol";
 import { ILedger } from "../../src/interfaces/ILedger.sol";
@@ -175,7 +175,9 @@ contract DisputesAccuseTest is CaseTest {
         Evidence memory e = answered(0, 7, 1, 100, WRONG);
         bytes memory good = e.responseSignature;
         e.responseSignature = signed(userKey, Hashes.response(e.response));
-        _refused(e, abi.encodeWithSelector(SignedMessages.WrongSigner.selector, servers[0], servers[0], user));
+        _refused(
+            e, abi.encodeWithSelector(ISignedMessages.WrongSigner.selector, servers[0], servers[0], user)
+        );
         e.responseSignature = good;
         bytes32 request = e.response.request;
         e.request.sequence = 2;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import { SignedMessages } from "../../src/SignedMessages.sol";
+import { ISignedMessages } from "../../src/interfaces/ISignedMessages.sol";
 import { IChecks } from "../../src/interfaces/IChecks.sol";
 import { IDisputes } from "../../src/interfaces/IDisputes.sol";
 import { ILanes } from "../../src/interfaces/ILanes.sol";
@@ -175,7 +175,7 @@ contract DisputesEquivocationTest is CaseTest {
         (Evidence memory a, Evidence memory b) = _two(0, 1);
         b.responseSignature = signed(userKey, Hashes.response(b.response));
         bytes memory reason =
-            abi.encodeWithSelector(SignedMessages.WrongSigner.selector, servers[0], servers[0], user);
+            abi.encodeWithSelector(ISignedMessages.WrongSigner.selector, servers[0], servers[0], user);
         _refused(a, b, reason);
         _refused(b, a, reason);
         b.response.finish = 4;
@@ -211,7 +211,7 @@ contract DisputesEquivocationTest is CaseTest {
         bytes memory old = b.responseSignature;
         b.responseSignature = signed(freshKey, Hashes.response(b.response));
         _refused(
-            a, b, abi.encodeWithSelector(SignedMessages.WrongSigner.selector, servers[0], servers[0], fresh)
+            a, b, abi.encodeWithSelector(ISignedMessages.WrongSigner.selector, servers[0], servers[0], fresh)
         );
         b.responseSignature = old;
         _prove(a, b, stranger);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import { DrandBeacon } from "../../src/DrandBeacon.sol";
 import { IBeacon } from "../../src/interfaces/IBeacon.sol";
 import { IDrandBeacon } from "../../src/interfaces/IDrandBeacon.sol";
 import { DrandTest } from "../utils/DrandTest.sol";
@@ -21,34 +20,34 @@ contract DrandBeaconConstructorTest is DrandTest {
         for (uint256 length = 0; length <= 256; length += 32) {
             if (length == 192) continue;
             vm.expectRevert(abi.encodeWithSelector(IDrandBeacon.PublicKeyLength.selector, length));
-            new DrandBeacon(new bytes(length), 1, 3);
+            deployBeacon(new bytes(length), 1, 3);
         }
     }
 
     function test_refuses_infinity() public {
         vm.expectRevert(IDrandBeacon.PublicKeyAtInfinity.selector);
-        new DrandBeacon(new bytes(192), 1, 3);
+        deployBeacon(new bytes(192), 1, 3);
     }
 
     function test_refuses_a_key_off_the_curve() public {
         bytes memory key = devnet.publicKey;
         key[191] ^= 0x01;
         vm.expectRevert(abi.encodeWithSelector(IDrandBeacon.PrecompileFailed.selector, G2MSM));
-        new DrandBeacon(key, 1, 3);
+        deployBeacon(key, 1, 3);
     }
 
     function test_refuses_a_key_outside_of_the_subgroup() public {
         string memory json = DrandVectors.text("drand-devnet.json");
         bytes memory key = DrandVectors.hexAt(json, ".outsideSubgroup.publicKeyUncompressed");
         vm.expectRevert(abi.encodeWithSelector(IDrandBeacon.PrecompileFailed.selector, G2MSM));
-        new DrandBeacon(key, 1, 3);
+        deployBeacon(key, 1, 3);
     }
 
     function test_refuses_a_key_with_flag_bits() public {
         bytes memory key = devnet.publicKey;
         key[0] |= 0x80;
         vm.expectRevert(abi.encodeWithSelector(IDrandBeacon.PrecompileFailed.selector, G2MSM));
-        new DrandBeacon(key, 1, 3);
+        deployBeacon(key, 1, 3);
     }
 
     function test_refuses_the_halves_of_an_element_in_the_other_order() public {
@@ -56,12 +55,12 @@ contract DrandBeaconConstructorTest is DrandTest {
         bytes memory swapped =
             bytes.concat(slice(key, 48, 48), slice(key, 0, 48), slice(key, 144, 48), slice(key, 96, 48));
         vm.expectRevert(abi.encodeWithSelector(IDrandBeacon.PrecompileFailed.selector, G2MSM));
-        new DrandBeacon(swapped, 1, 3);
+        deployBeacon(swapped, 1, 3);
     }
 
     function test_refuses_a_period_of_zero() public {
         vm.expectRevert(IDrandBeacon.PeriodZero.selector);
-        new DrandBeacon(devnet.publicKey, 1, 0);
+        deployBeacon(devnet.publicKey, 1, 0);
     }
 
     function test_times_of_rounds() public {
@@ -90,7 +89,7 @@ contract DrandBeaconConstructorTest is DrandTest {
     {
         round = uint64(bound(round, 1, type(uint64).max - 1));
         period = uint64(bound(period, 1, type(uint64).max));
-        IBeacon any = new DrandBeacon(devnet.publicKey, genesis, period);
+        IBeacon any = deployBeacon(devnet.publicKey, genesis, period);
         assertEq(any.roundAt(any.timeOf(round)), round);
         assertEq(any.roundAt(any.timeOf(round + 1) - 1), round);
     }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import { DrandBeacon } from "../../src/DrandBeacon.sol";
 import { IBeacon } from "../../src/interfaces/IBeacon.sol";
 import { IDrandBeacon } from "../../src/interfaces/IDrandBeacon.sol";
 import { DrandTest } from "../utils/DrandTest.sol";

@@ -144,36 +144,38 @@ contract HashesTest is Test {
 
     function test_TicketsAndDraws() public view {
         for (uint256 i; i < 40; ++i) {
-            string memory at = string.concat(".tickets[", vm.toString(i), "]");
-            bytes32 randomness = _w(string.concat(at, ".randomness"));
+            string memory path = string.concat(".tickets[", vm.toString(i), "]");
+            bytes32 randomness = _w(string.concat(path, ".randomness"));
             bytes32 ticket = Hashes.ticket(
-                randomness, _w(string.concat(at, ".response")), _w(string.concat(at, ".nonce"))
+                randomness, _w(string.concat(path, ".response")), _w(string.concat(path, ".nonce"))
             );
-            assertEq(ticket, _w(string.concat(at, ".ticket")));
+            assertEq(ticket, _w(string.concat(path, ".ticket")));
             assertEq(
-                Hashes.isDrawn(ticket, _u(string.concat(at, ".rate"))),
-                json.readBool(string.concat(at, ".drawn"))
+                Hashes.isDrawn(ticket, _u(string.concat(path, ".rate"))),
+                json.readBool(string.concat(path, ".drawn"))
             );
-            uint256 count = _u(string.concat(at, ".seatCount"));
+            uint256 count = _u(string.concat(path, ".seatCount"));
             bytes32 pool = _w(".request.message.pool");
             assertEq(
                 Hashes.draw(Hashes.DRAW_VALIDATOR, randomness, pool, ticket, i, count),
-                _u(string.concat(at, ".validator"))
+                _u(string.concat(path, ".validator"))
             );
-            bytes32 user = bytes32(uint256(uint160(_a(string.concat(at, ".user")))));
+            bytes32 user = bytes32(uint256(uint160(_a(string.concat(path, ".user")))));
             assertEq(
-                Hashes.draw(Hashes.DRAW_SET, randomness, pool, user, i, count), _u(string.concat(at, ".set"))
+                Hashes.draw(Hashes.DRAW_SET, randomness, pool, user, i, count),
+                _u(string.concat(path, ".set"))
             );
         }
     }
 
     function test_TicketRounds() public view {
         for (uint256 i; i < 30; ++i) {
-            string memory at = string.concat(".ticketRounds[", vm.toString(i), "]");
+            string memory path = string.concat(".ticketRounds[", vm.toString(i), "]");
             PoolParams memory p;
-            p.limits.stride = uint16(_u(string.concat(at, ".stride")));
+            p.limits.stride = uint16(_u(string.concat(path, ".stride")));
             assertEq(
-                p.ticketRound(uint64(_u(string.concat(at, ".round")))), _u(string.concat(at, ".ticketRound"))
+                p.ticketRound(uint64(_u(string.concat(path, ".round")))),
+                _u(string.concat(path, ".ticketRound"))
             );
         }
     }

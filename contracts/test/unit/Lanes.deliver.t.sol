@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import { SignedMessages } from "../../src/SignedMessages.sol";
+import { ISignedMessages } from "../../src/interfaces/ISignedMessages.sol";
 import { IChecks } from "../../src/interfaces/IChecks.sol";
 import { IDisputes } from "../../src/interfaces/IDisputes.sol";
 import { ILanes } from "../../src/interfaces/ILanes.sol";
@@ -236,10 +236,12 @@ contract LanesDeliverTest is CaseTest {
     function test_RevertWhen_TheUserDidNotSignTheRequest() public {
         Delivery memory d = _delivery(5, 100);
         d.requestSignature = signed(serverKeys[0], Hashes.request(d.request));
-        _refused(d, abi.encodeWithSelector(SignedMessages.WrongSigner.selector, user, user, servers[0]));
+        _refused(d, abi.encodeWithSelector(ISignedMessages.WrongSigner.selector, user, user, servers[0]));
         d = _delivery(5, 100);
         d.responseSignature = signed(userKey, _hash(d));
-        _refused(d, abi.encodeWithSelector(SignedMessages.WrongSigner.selector, servers[0], servers[0], user));
+        _refused(
+            d, abi.encodeWithSelector(ISignedMessages.WrongSigner.selector, servers[0], servers[0], user)
+        );
         d.request.round = nowRound() + 1;
         _sign(d, d.output, RIGHT);
         _refused(d, abi.encodeWithSelector(ILanes.RoundFromFuture.selector, nowRound() + 1));
@@ -260,7 +262,7 @@ contract LanesDeliverTest is CaseTest {
         d.response.cancel = Hashes.cancel(d.cancel);
         _sign(d, d.output, RIGHT);
         d.cancelSignature = signed(serverKeys[0], d.response.cancel);
-        _refused(d, abi.encodeWithSelector(SignedMessages.WrongSigner.selector, user, user, servers[0]));
+        _refused(d, abi.encodeWithSelector(ISignedMessages.WrongSigner.selector, user, user, servers[0]));
         // The user's, of another request.
         d.cancel.request = "other";
         d.response.cancel = Hashes.cancel(d.cancel);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import { SignedMessages } from "../../src/SignedMessages.sol";
+import { ISignedMessages } from "../../src/interfaces/ISignedMessages.sol";
 import { ILanes } from "../../src/interfaces/ILanes.sol";
 import { IPools } from "../../src/interfaces/IPools.sol";
 import { Clocks } from "../../src/libraries/Clocks.sol";
@@ -238,7 +238,7 @@ contract LanesEquivocationTest is CaseTest {
 
     function test_RevertWhen_TheUserDidNotSignBoth() public {
         bytes memory reason =
-            abi.encodeWithSelector(SignedMessages.WrongSigner.selector, user, user, servers[0]);
+            abi.encodeWithSelector(ISignedMessages.WrongSigner.selector, user, user, servers[0]);
         Pair memory p = _pair(1);
         p.signatureB = signed(serverKeys[0], Hashes.request(p.b));
         _refused(p, reason);
@@ -268,7 +268,7 @@ contract LanesEquivocationTest is CaseTest {
         skip(2 * params.windows.epoch);
         bytes memory old = p.signatureB;
         p.signatureB = signed(freshKey, Hashes.request(p.b));
-        _refused(p, abi.encodeWithSelector(SignedMessages.WrongSigner.selector, user, user, fresh));
+        _refused(p, abi.encodeWithSelector(ISignedMessages.WrongSigner.selector, user, user, fresh));
         p.signatureB = old;
         _prove(p, stranger);
     }

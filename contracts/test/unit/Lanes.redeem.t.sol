@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import { ECDSA } from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
-import { SignedMessages } from "../../src/SignedMessages.sol";
+import { ISignedMessages } from "../../src/interfaces/ISignedMessages.sol";
 import { ILanes } from "../../src/interfaces/ILanes.sol";
 import { Hashes } from "../../src/libraries/Hashes.sol";
 import { AccountKind } from "../../src/types/Accounts.sol";
@@ -116,7 +116,7 @@ contract LanesRedeemTest is AssayTest {
         Voucher[] memory vouchers = new Voucher[](1);
         bytes[] memory signatures = new bytes[](1);
         (vouchers[0], signatures[0]) = (v, signed(serverKeys[0], Hashes.voucher(v)));
-        vm.expectRevert(abi.encodeWithSelector(SignedMessages.WrongSigner.selector, user, user, servers[0]));
+        vm.expectRevert(abi.encodeWithSelector(ISignedMessages.WrongSigner.selector, user, user, servers[0]));
         lanes.redeem(pool, servers[0], vouchers, signatures);
     }
 
@@ -153,7 +153,7 @@ contract LanesRedeemTest is AssayTest {
         (vouchers[0], signatures[0]) = (old, signature);
         vouchers[1] = voucher(0, 7, 6, 3, 400);
         signatures[1] = signed(userKey, Hashes.voucher(vouchers[1]));
-        vm.expectRevert(abi.encodeWithSelector(SignedMessages.WrongSigner.selector, user, session, user));
+        vm.expectRevert(abi.encodeWithSelector(ISignedMessages.WrongSigner.selector, user, session, user));
         lanes.redeem(pool, servers[0], vouchers, signatures);
         signatures[1] = signed(sessionKey, Hashes.voucher(vouchers[1]));
         lanes.redeem(pool, servers[0], vouchers, signatures);
@@ -163,7 +163,7 @@ contract LanesRedeemTest is AssayTest {
     function test_RevertWhen_TheChainHasForkedAway() public {
         (Voucher[] memory vouchers, bytes[] memory signatures) = batchOf(voucher(0, 7, 5, 2, 300));
         vm.chainId(block.chainid + 1);
-        vm.expectPartialRevert(SignedMessages.WrongSigner.selector);
+        vm.expectPartialRevert(ISignedMessages.WrongSigner.selector);
         lanes.redeem(pool, servers[0], vouchers, signatures);
     }
 

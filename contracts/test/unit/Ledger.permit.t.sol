@@ -4,7 +4,6 @@ pragma solidity 0.8.37;
 import { ERC20 } from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 import { IERC20Errors } from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 import { ReentrancyGuardTransient } from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
-import { Ledger } from "../../src/Ledger.sol";
 import { ILedger } from "../../src/interfaces/ILedger.sol";
 import { IPools } from "../../src/interfaces/IPools.sol";
 import { AccountKind } from "../../src/types/Accounts.sol";
@@ -13,7 +12,7 @@ import { CaseTest } from "../utils/CaseTest.sol";
 
 /// @dev A token whose permit calls the ledger back before it does what it should.
 contract CallingToken is ERC20("Caller", "CALL") {
-    Ledger private _ledger;
+    ILedger private _ledger;
     bytes private _call;
     bool public refused;
 
@@ -21,7 +20,7 @@ contract CallingToken is ERC20("Caller", "CALL") {
         _mint(msg.sender, 1e30);
     }
 
-    function set(Ledger ledger, bytes calldata call) external {
+    function set(ILedger ledger, bytes calldata call) external {
         (_ledger, _call) = (ledger, call);
     }
 

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import { ILedger } from "../../src/interfaces/ILedger.sol";
 import { AccountKind, Posting, keyOf } from "../../src/types/Accounts.sol";
 import { CaseTest } from "../utils/CaseTest.sol";
+import { Kinds } from "../utils/Kinds.sol";
 
 /// @dev Entries over several accounts: balanced, allowed on each side, and all or nothing.
 contract LedgerPostTest is CaseTest {
@@ -101,22 +102,24 @@ contract LedgerPostTest is CaseTest {
 
     /// @dev The table in ILedger holds for each side of an entry, empty amounts included.
     function test_OnlyTheModulesPostAndOnlyTheirKinds() public {
-        uint256 free_ = 1 << uint8(AccountKind.Free);
-        uint256 balance = 1 << uint8(AccountKind.Balance);
-        uint256 bond = 1 << uint8(AccountKind.Bond);
-        uint256 check = 1 << uint8(AccountKind.Check);
-        uint256 seat = 1 << uint8(AccountKind.Seat);
-        uint256 vesting = 1 << uint8(AccountKind.Vesting);
-        uint256 claim = 1 << uint8(AccountKind.Claim);
-        uint256 case_ = 1 << uint8(AccountKind.Case);
-        uint256 burn = 1 << uint8(AccountKind.Burn);
-        uint256 audit = 1 << uint8(AccountKind.Audit);
-        uint256 own = free_ | balance | bond | check | vesting;
-        _mayPost(address(lanes), own, own | burn | audit);
-        _mayPost(address(staking), free_ | seat, free_ | seat | case_ | burn);
-        _mayPost(address(checks), check | bond | claim, claim | check | free_ | balance);
-        _mayPost(address(disputes), free_ | bond | case_, free_ | bond | case_ | balance | burn);
-        _mayPost(address(audits), audit | case_ | vesting, audit | case_ | vesting | free_ | balance | burn);
+        uint256 own = Kinds.FREE | Kinds.BALANCE | Kinds.BOND | Kinds.CHECK | Kinds.VESTING;
+        _mayPost(address(lanes), own, own | Kinds.BURN | Kinds.AUDIT);
+        _mayPost(address(staking), Kinds.FREE | Kinds.SEAT, Kinds.FREE | Kinds.SEAT | Kinds.CASE | Kinds.BURN);
+        _mayPost(
+            address(checks),
+            Kinds.CHECK | Kinds.BOND | Kinds.CLAIM,
+            Kinds.CLAIM | Kinds.CHECK | Kinds.FREE | Kinds.BALANCE
+        );
+        _mayPost(
+            address(disputes),
+            Kinds.FREE | Kinds.BOND | Kinds.CASE,
+            Kinds.FREE | Kinds.BOND | Kinds.CASE | Kinds.BALANCE | Kinds.BURN
+        );
+        _mayPost(
+            address(audits),
+            Kinds.AUDIT | Kinds.CASE | Kinds.VESTING,
+            Kinds.AUDIT | Kinds.CASE | Kinds.VESTING | Kinds.FREE | Kinds.BALANCE | Kinds.BURN
+        );
         _mayPost(address(ledger), 0, 0);
         _mayPost(address(sampling), 0, 0);
         _mayPost(address(arbiter), 0, 0);

@@ -3,13 +3,14 @@ pragma solidity 0.8.37;
 
 import { ERC20 } from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 import { ReentrancyGuardTransient } from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
-import { Ledger } from "../../src/Ledger.sol";
 import { ILedger } from "../../src/interfaces/ILedger.sol";
 import { IPools } from "../../src/interfaces/IPools.sol";
 import { AccountKind } from "../../src/types/Accounts.sol";
 import { Modules } from "../../src/types/Modules.sol";
 import { PoolParams } from "../../src/types/PoolParams.sol";
 import { AssayTest } from "../utils/AssayTest.sol";
+import { Kinds } from "../utils/Kinds.sol";
+import { Shipped } from "../utils/Shipped.sol";
 
 /// @dev A token that does what it should not, one way at a time.
 contract LyingToken is ERC20("Liar", "LIE") {
@@ -23,7 +24,7 @@ contract LyingToken is ERC20("Liar", "LIE") {
     }
 
     Lie public lie;
-    Ledger private _ledger;
+    ILedger private _ledger;
     bytes private _call;
 
     constructor() {
@@ -34,7 +35,7 @@ contract LyingToken is ERC20("Liar", "LIE") {
         lie = lie_;
     }
 
-    function callBack(Ledger ledger, bytes calldata call) external {
+    function callBack(ILedger ledger, bytes calldata call) external {
         (lie, _ledger, _call) = (Lie.CallsBack, ledger, call);
     }
 
@@ -95,7 +96,7 @@ contract LedgerTest is AssayTest {
                 [address(1), address(2), address(3), address(4), address(5), address(6), address(7)];
             a[i] = address(0);
             if (i != 1) vm.expectRevert(ILedger.ZeroAddress.selector);
-            new Ledger(Modules(a[0], a[1], a[2], a[3], a[4], a[5], a[6]));
+            Shipped.deploy("Ledger", abi.encode(Modules(a[0], a[1], a[2], a[3], a[4], a[5], a[6])));
         }
     }
 
@@ -147,22 +148,24 @@ contract LedgerTest is AssayTest {
 
     /// @dev The table in ILedger, one bit a kind: what each module may take from and give to, and that nobody else may.
     function test_OnlyTheModulesMoveMoneyAndOnlyBetweenTheirKinds() public {
-        uint256 free = 1 << uint8(AccountKind.Free);
-        uint256 balance = 1 << uint8(AccountKind.Balance);
-        uint256 bond = 1 << uint8(AccountKind.Bond);
-        uint256 check = 1 << uint8(AccountKind.Check);
-        uint256 seat = 1 << uint8(AccountKind.Seat);
-        uint256 vesting = 1 << uint8(AccountKind.Vesting);
-        uint256 claim = 1 << uint8(AccountKind.Claim);
-        uint256 case_ = 1 << uint8(AccountKind.Case);
-        uint256 burn = 1 << uint8(AccountKind.Burn);
-        uint256 audit = 1 << uint8(AccountKind.Audit);
-        _mayMove(address(staking), free | seat, free | seat | case_ | burn);
-        uint256 own = free | balance | bond | check | vesting;
-        _mayMove(address(lanes), own, own | burn | audit);
-        _mayMove(address(checks), check | bond | claim, claim | check | free | balance);
-        _mayMove(address(disputes), free | bond | case_, free | bond | case_ | balance | burn);
-        _mayMove(address(audits), audit | case_ | vesting, audit | case_ | vesting | free | balance | burn);
+        _mayMove(address(staking), Kinds.FREE | Kinds.SEAT, Kinds.FREE | Kinds.SEAT | Kinds.CASE | Kinds.BURN);
+        uint256 own = Kinds.FREE | Kinds.BALANCE | Kinds.BOND | Kinds.CHECK | Kinds.VESTING;
+        _mayMove(address(lanes), own, own | Kinds.BURN | Kinds.AUDIT);
+        _mayMove(
+            address(checks),
+            Kinds.CHECK | Kinds.BOND | Kinds.CLAIM,
+            Kinds.CLAIM | Kinds.CHECK | Kinds.FREE | Kinds.BALANCE
+        );
+        _mayMove(
+            address(disputes),
+            Kinds.FREE | Kinds.BOND | Kinds.CASE,
+            Kinds.FREE | Kinds.BOND | Kinds.CASE | Kinds.BALANCE | Kinds.BURN
+        );
+        _mayMove(
+            address(audits),
+            Kinds.AUDIT | Kinds.CASE | Kinds.VESTING,
+            Kinds.AUDIT | Kinds.CASE | Kinds.VESTING | Kinds.FREE | Kinds.BALANCE | Kinds.BURN
+        );
         _mayMove(address(pools), 0, 0);
         _mayMove(address(sampling), 0, 0);
         _mayMove(address(arbiter), 0, 0);

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import { ECDSA } from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
-import { SignedMessages } from "../../src/SignedMessages.sol";
+import { ISignedMessages } from "../../src/interfaces/ISignedMessages.sol";
 import { ILanes } from "../../src/interfaces/ILanes.sol";
 import { Hashes } from "../../src/libraries/Hashes.sol";
 import { AccountKind } from "../../src/types/Accounts.sol";
@@ -92,7 +92,7 @@ contract SignaturesTest is CaseTest {
         _redeem(
             v,
             signed(userKey, Hashes.voucher(v)),
-            abi.encodeWithSelector(SignedMessages.WrongSigner.selector, user, address(wallet), user)
+            abi.encodeWithSelector(ISignedMessages.WrongSigner.selector, user, address(wallet), user)
         );
         _redeem(v, signed(sessionKey, Hashes.voucher(v)), "");
     }
@@ -109,7 +109,7 @@ contract SignaturesTest is CaseTest {
             (Voucher[] memory vouchers, bytes[] memory signatures) = (new Voucher[](1), new bytes[](1));
             (vouchers[0], signatures[0]) = (v, signature);
             vm.expectRevert(
-                abi.encodeWithSelector(SignedMessages.WrongSigner.selector, user, user, recovered)
+                abi.encodeWithSelector(ISignedMessages.WrongSigner.selector, user, user, recovered)
             );
             lanes.redeem{ gas: 5_000_000 }(pool, servers[0], vouchers, signatures);
         }
@@ -124,7 +124,7 @@ contract SignaturesTest is CaseTest {
         _adopt(address(odd));
         Voucher memory v = voucher(0, 7, 1, 1, 100);
         bytes memory reason =
-            abi.encodeWithSelector(SignedMessages.WrongSigner.selector, user, user, address(0));
+            abi.encodeWithSelector(ISignedMessages.WrongSigner.selector, user, user, address(0));
         _redeem(v, "", reason);
         _redeem(v, new bytes(65), reason);
         _redeem(v, new bytes(1_000), reason);
@@ -139,7 +139,7 @@ contract SignaturesTest is CaseTest {
         skip(2 * params.windows.epoch);
         Evidence memory e = answered(0, 7, 1, 100, RIGHT);
         vm.expectRevert(
-            abi.encodeWithSelector(SignedMessages.WrongSigner.selector, servers[0], address(odd), servers[0])
+            abi.encodeWithSelector(ISignedMessages.WrongSigner.selector, servers[0], address(odd), servers[0])
         );
         checks.verifyResponse(e.request, e.response, e.responseSignature);
         vm.expectRevert(abi.encodeWithSelector(ECDSA.ECDSAInvalidSignatureLength.selector, 0));
@@ -150,7 +150,7 @@ contract SignaturesTest is CaseTest {
             e = drawn(1, e.request.sequence + 1, RIGHT, RIGHT);
         }
         vm.expectRevert(
-            abi.encodeWithSelector(SignedMessages.WrongSigner.selector, servers[0], address(odd), servers[0])
+            abi.encodeWithSelector(ISignedMessages.WrongSigner.selector, servers[0], address(odd), servers[0])
         );
         checks.verify(e);
     }
@@ -171,12 +171,12 @@ contract SignaturesTest is CaseTest {
         _redeem(
             v,
             "by the code",
-            abi.encodeWithSelector(SignedMessages.WrongSigner.selector, user, user, address(0))
+            abi.encodeWithSelector(ISignedMessages.WrongSigner.selector, user, user, address(0))
         );
         _redeem(
             v,
             signed(serverKeys[1], Hashes.voucher(v)),
-            abi.encodeWithSelector(SignedMessages.WrongSigner.selector, user, user, servers[1])
+            abi.encodeWithSelector(ISignedMessages.WrongSigner.selector, user, user, servers[1])
         );
     }
 
@@ -194,7 +194,7 @@ contract SignaturesTest is CaseTest {
         _redeem(
             v,
             signed(serverKeys[1], Hashes.voucher(v)),
-            abi.encodeWithSelector(SignedMessages.WrongSigner.selector, user, user, servers[1])
+            abi.encodeWithSelector(ISignedMessages.WrongSigner.selector, user, user, servers[1])
         );
     }
 
@@ -208,7 +208,7 @@ contract SignaturesTest is CaseTest {
         bytes memory signature = signed(userKey, Hashes.response(e.response));
         vm.expectRevert(
             abi.encodeWithSelector(
-                SignedMessages.WrongSigner.selector, servers[0], servers[0], vm.addr(userKey)
+                ISignedMessages.WrongSigner.selector, servers[0], servers[0], vm.addr(userKey)
             )
         );
         checks.verifyResponse(e.request, e.response, signature);
@@ -297,7 +297,7 @@ contract SignaturesTest is CaseTest {
             _redeem(
                 v,
                 signature,
-                abi.encodeWithSelector(SignedMessages.WrongSigner.selector, user, user, recovered)
+                abi.encodeWithSelector(ISignedMessages.WrongSigner.selector, user, user, recovered)
             );
         }
         assertEq(lanes.domainSeparator(), checks.domainSeparator(), "both modules read in one domain");
@@ -334,7 +334,7 @@ contract SignaturesTest is CaseTest {
         vm.expectRevert(abi.encodeWithSelector(ILanes.VoucherOfOther.selector, pool, servers[0]));
         lanes.redeem(other, servers[0], vouchers, signatures);
         vouchers[0].pool = other;
-        vm.expectPartialRevert(SignedMessages.WrongSigner.selector);
+        vm.expectPartialRevert(ISignedMessages.WrongSigner.selector);
         lanes.redeem(other, servers[0], vouchers, signatures);
     }
 
@@ -345,11 +345,11 @@ contract SignaturesTest is CaseTest {
         bytes memory signature = signed(userKey, Hashes.request(r));
         (Voucher[] memory vouchers, bytes[] memory signatures) = batchOf(v);
         signatures[0] = signature;
-        vm.expectPartialRevert(SignedMessages.WrongSigner.selector);
+        vm.expectPartialRevert(ISignedMessages.WrongSigner.selector);
         lanes.redeem(pool, servers[0], vouchers, signatures);
         Evidence memory e = drawn(0, 1, RIGHT, RIGHT);
         e.challengeSignature = signed(userKey, Hashes.voucher(v));
-        vm.expectPartialRevert(SignedMessages.WrongSigner.selector);
+        vm.expectPartialRevert(ISignedMessages.WrongSigner.selector);
         checks.verify(e);
     }
 
@@ -362,7 +362,7 @@ contract SignaturesTest is CaseTest {
         second.setOwner(vm.addr(userKey));
         _adopt(address(second));
         v.user = address(second);
-        vm.expectPartialRevert(SignedMessages.WrongSigner.selector);
+        vm.expectPartialRevert(ISignedMessages.WrongSigner.selector);
         this.redeemAs(v, signature);
     }
 

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
+import { IERC20Permit } from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
+import { IERC20 } from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import { Test } from "forge-std/Test.sol";
-import { AssayToken } from "../../src/AssayToken.sol";
-import { Audits } from "../../src/Audits.sol";
-import { Checks } from "../../src/Checks.sol";
-import { Disputes } from "../../src/Disputes.sol";
-import { Lanes } from "../../src/Lanes.sol";
-import { Ledger } from "../../src/Ledger.sol";
-import { Pools } from "../../src/Pools.sol";
-import { Sampling } from "../../src/Sampling.sol";
-import { Staking } from "../../src/Staking.sol";
-import { JuryArbiter } from "../../src/arbiters/JuryArbiter.sol";
+import { IAudits } from "../../src/interfaces/IAudits.sol";
+import { IChecks } from "../../src/interfaces/IChecks.sol";
+import { IDisputes } from "../../src/interfaces/IDisputes.sol";
+import { ILanes } from "../../src/interfaces/ILanes.sol";
+import { ILedger } from "../../src/interfaces/ILedger.sol";
+import { IPools } from "../../src/interfaces/IPools.sol";
+import { ISampling } from "../../src/interfaces/ISampling.sol";
+import { IStaking } from "../../src/interfaces/IStaking.sol";
+import { IJuryArbiter } from "../../src/interfaces/IJuryArbiter.sol";
 import { IDisputes } from "../../src/interfaces/IDisputes.sol";
 import { Hashes } from "../../src/libraries/Hashes.sol";
 import { AccountKind, keyOf } from "../../src/types/Accounts.sol";
@@ -27,8 +28,11 @@ import {
 } from "../../src/types/Messages.sol";
 import { Modules } from "../../src/types/Modules.sol";
 import { PoolParams, Basis, Prices, Rates, Limits, Windows } from "../../src/types/PoolParams.sol";
+import { ILocalDeployment } from "../shipped/LocalDeployment.sol";
 import { TestBeacon } from "./TestBeacon.sol";
-import { TestDeployment } from "./TestDeployment.sol";
+import { Shipped } from "./Shipped.sol";
+
+interface IToken is IERC20, IERC20Permit { }
 
 /// @dev A deployment, a pool of five servers with twelve seats each, and a funded user. Time starts in the third epoch, so
 /// that everybody's seats are in the table.
@@ -39,17 +43,17 @@ abstract contract AssayTest is Test {
     bytes32 internal constant WRONG = keccak256("wrong digest");
     bytes internal constant INPUT = "the canonical input";
 
-    AssayToken internal token;
+    IToken internal token;
     TestBeacon internal beacon;
-    Pools internal pools;
-    Ledger internal ledger;
-    Staking internal staking;
-    Lanes internal lanes;
-    Checks internal checks;
-    Disputes internal disputes;
-    Audits internal audits;
-    Sampling internal sampling;
-    JuryArbiter internal arbiter;
+    IPools internal pools;
+    ILedger internal ledger;
+    IStaking internal staking;
+    ILanes internal lanes;
+    IChecks internal checks;
+    IDisputes internal disputes;
+    IAudits internal audits;
+    ISampling internal sampling;
+    IJuryArbiter internal arbiter;
 
     PoolParams internal params;
     bytes32 internal pool;
@@ -61,18 +65,18 @@ abstract contract AssayTest is Test {
     function setUp() public virtual {
         vm.warp(1_800_000_000);
         beacon = new TestBeacon(1_700_000_000, 1);
-        token = new AssayToken(address(this), 1e30);
+        token = IToken(Shipped.deploy("AssayToken", abi.encode(address(this), 1e30)));
         (Modules memory m, address sampling_, address arbiter_) =
-            TestDeployment(vm.deployCode("TestDeployment.sol")).run();
-        pools = Pools(m.pools);
-        ledger = Ledger(m.ledger);
-        staking = Staking(m.staking);
-        lanes = Lanes(m.lanes);
-        checks = Checks(m.checks);
-        disputes = Disputes(m.disputes);
-        audits = Audits(m.audits);
-        sampling = Sampling(sampling_);
-        arbiter = JuryArbiter(arbiter_);
+            ILocalDeployment(Shipped.deploy("LocalDeployment", "")).run();
+        pools = IPools(m.pools);
+        ledger = ILedger(m.ledger);
+        staking = IStaking(m.staking);
+        lanes = ILanes(m.lanes);
+        checks = IChecks(m.checks);
+        disputes = IDisputes(m.disputes);
+        audits = IAudits(m.audits);
+        sampling = ISampling(sampling_);
+        arbiter = IJuryArbiter(arbiter_);
         params = poolParams();
         pool = pools.create(params, "ipfs://model", bytes32(uint256(1)));
         token.approve(address(ledger), type(uint256).max);

@@ -2,8 +2,9 @@
 pragma solidity 0.8.37;
 
 import { Test } from "forge-std/Test.sol";
-import { DrandBeacon } from "../../src/DrandBeacon.sol";
+import { IDrandBeacon } from "../../src/interfaces/IDrandBeacon.sol";
 import { DrandVectors } from "./DrandVectors.sol";
+import { Shipped } from "./Shipped.sol";
 
 /// @title What the beacon's tests share: both chains, deployed, at a time when all their rounds are
 /// published.
@@ -17,15 +18,22 @@ abstract contract DrandTest is Test {
 
     DrandVectors.Chain internal quicknet;
     DrandVectors.Chain internal devnet;
-    DrandBeacon internal quicknetBeacon;
-    DrandBeacon internal beacon;
+    IDrandBeacon internal quicknetBeacon;
+    IDrandBeacon internal beacon;
 
     function setUp() public virtual {
         quicknet = DrandVectors.read("drand-quicknet.json", 2);
         devnet = DrandVectors.read("drand-devnet.json", 12);
-        quicknetBeacon = new DrandBeacon(quicknet.publicKey, quicknet.genesis, quicknet.period);
-        beacon = new DrandBeacon(devnet.publicKey, devnet.genesis, devnet.period);
+        quicknetBeacon = deployBeacon(quicknet.publicKey, quicknet.genesis, quicknet.period);
+        beacon = deployBeacon(devnet.publicKey, devnet.genesis, devnet.period);
         vm.warp(1_800_000_000);
+    }
+
+    function deployBeacon(bytes memory publicKey, uint64 genesis, uint64 period)
+        internal
+        returns (IDrandBeacon)
+    {
+        return IDrandBeacon(Shipped.deploy("DrandBeacon", abi.encode(publicKey, genesis, period)));
     }
 
     /// @dev The devnet's first `count` rounds.
