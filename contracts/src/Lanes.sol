@@ -144,6 +144,8 @@ contract Lanes is SignedMessages, ILanes {
 
     // --------------------------------------------------------------------------------------------------- servers
 
+    // `require` evaluates its error's arguments even where it holds: what runs once a voucher says `if` instead.
+
     /// @inheritdoc ILanes
     function redeem(bytes32 pool, address server, Voucher[] calldata vouchers, bytes[] calldata signatures)
         external
@@ -157,12 +159,12 @@ contract Lanes is SignedMessages, ILanes {
         Batch memory batch = _begin(p, pool, server, vouchers.length);
         Span[] memory spans = new Span[](p.isAudited() ? vouchers.length : 0);
         for (uint256 i; i < vouchers.length; ++i) {
-            Voucher calldata v = vouchers[i];
+            Voucher memory v = vouchers[i];
             _requireVoucher(p, clock, batch, v, signatures[i]);
-            Lane memory old = _advance(p, pool, server, v);
-            _pay(p, batch, v, v.count - old.count, v.units - old.units);
-            if (p.isAudited()) {
-                spans[i] = Span(v.user, v.lane, old.count, v.count, old.units, v.units, v.root);
+            (uint64 count, uint64 units) = _advance(p, v);
+            _pay(p, batch, v, v.count - count, v.units - units);
+            if (spans.length != 0) {
+                spans[i] = Span(v.user, v.lane, count, v.count, units, v.units, v.root);
             }
         }
         _finish(p, batch, spans);
@@ -186,8 +188,8 @@ contract Lanes is SignedMessages, ILanes {
         IChecks.Checked memory c = CHECKS.deliver(r, d.response, d.responseSignature);
 
         Batch memory batch = _begin(p, r.pool, r.server, 1);
-        Lane storage lane = _lanes[_laneId(r.pool, r.user, r.server, r.lane)];
-        Lane memory old = lane;
+        bytes32 id = _laneId(r.pool, r.user, r.server, r.lane);
+        Lane memory old = _lanes[id];
         require(r.sequence > old.sequence, NothingToRedeem(r.user, r.lane));
         Voucher memory v = Voucher({
             pool: r.pool,
@@ -200,7 +202,7 @@ contract Lanes is SignedMessages, ILanes {
             root: Hashes.acceptedLeaf(c.responseHash, old.count + 1, old.units + uint64(c.units)),
             round: d.response.round
         });
-        (lane.sequence, lane.count, lane.units) = (v.sequence, v.count, v.units);
+        _lanes[id] = Lane(v.sequence, v.count, v.units);
         _pay(p, batch, v, 1, c.units);
         emit Delivered(r.pool, c.responseHash, r.user, r, d.response, d.responseSignature, d.output);
         Span[] memory spans = new Span[](p.isAudited() ? 1 : 0);
@@ -304,14 +306,16 @@ contract Lanes is SignedMessages, ILanes {
         PoolParams memory p,
         Clock memory clock,
         Batch memory batch,
-        Voucher calldata v,
+        Voucher memory v,
         bytes calldata signature
     ) private view {
-        require(v.pool == batch.pool && v.server == batch.server, VoucherOfOther(v.pool, v.server));
+        if (v.pool != batch.pool || v.server != batch.server) {
+            revert VoucherOfOther(v.pool, v.server);
+        }
         uint256 signedAt = clock.timeOf(v.round);
-        require(signedAt <= block.timestamp, VoucherFromFuture(v.round));
+        if (signedAt > block.timestamp) revert VoucherFromFuture(v.round);
         uint256 expiry = signedAt + p.windows.voucher;
-        require(block.timestamp <= expiry, VoucherExpired(v.user, v.lane, expiry));
+        if (block.timestamp > expiry) revert VoucherExpired(v.user, v.lane, expiry);
         uint32 epoch = p.epochOf(signedAt);
         if (epoch != batch.openEpoch) {
             require(
@@ -335,21 +339,24 @@ contract Lanes is SignedMessages, ILanes {
 
     // -------------------------------------------------------------------------------------------------- payments
 
-    /// @dev Takes a lane to its voucher and returns where it was.
-    function _advance(PoolParams memory p, bytes32 pool, address server, Voucher calldata v)
-        private
-        returns (Lane memory old)
-    {
-        Lane storage lane = _lanes[_laneId(pool, v.user, server, v.lane)];
-        old = lane;
-        require(v.count > old.count, NothingToRedeem(v.user, v.lane));
-        require(v.sequence > old.sequence && v.units >= old.units, VoucherInconsistent(v.user, v.lane));
-        uint256 count = v.count - old.count;
-        require(
-            v.units - old.units <= count * p.limits.maxUnits && count <= v.sequence - old.sequence,
-            VoucherInconsistent(v.user, v.lane)
-        );
-        (lane.sequence, lane.count, lane.units) = (v.sequence, v.count, v.units);
+    /// @dev Takes a lane to its voucher and returns how many responses and units were paid before.
+    function _advance(PoolParams memory p, Voucher memory v) private returns (uint64 count, uint64 units) {
+        bytes32 id;
+        // As `_laneId`: a voucher begins with what names its lane.
+        assembly ("memory-safe") {
+            id := keccak256(v, 0x80)
+        }
+        Lane memory old = _lanes[id];
+        (count, units) = (old.count, old.units);
+        if (v.count <= count) revert NothingToRedeem(v.user, v.lane);
+        unchecked {
+            uint256 more = v.count - count;
+            if (
+                v.sequence <= old.sequence || v.units < units || v.units - units > more * p.limits.maxUnits
+                    || v.sequence - old.sequence < more
+            ) revert VoucherInconsistent(v.user, v.lane);
+        }
+        _lanes[id] = Lane(v.sequence, v.count, v.units);
     }
 
     function _begin(PoolParams memory p, bytes32 pool, address server, uint256 lanes)
@@ -362,7 +369,7 @@ contract Lanes is SignedMessages, ILanes {
         // A conviction must find stake for as long as it can take these rewards.
         require(STAKING.isBondedUntil(pool, server, batch.freeAt), NotBonded(pool, server, batch.freeAt));
         // A user's balance and bond; its check account, and then vesting, burn and audit.
-        (batch.debits, batch.credits) = (new Posting[](2 * lanes), new Posting[](lanes + 3));
+        (batch.debits, batch.credits) = (_postings(2 * lanes), _postings(lanes + 3));
         (batch.keyEpoch, batch.openEpoch) = (type(uint256).max, type(uint256).max);
     }
 
@@ -372,7 +379,7 @@ contract Lanes is SignedMessages, ILanes {
         if (v.user != batch.user) {
             _charge(batch);
             // Each user's accounts are read once, so its lanes must come together.
-            require(v.user > batch.user, VouchersUnsorted(batch.user, v.user));
+            if (v.user < batch.user) revert VouchersUnsorted(batch.user, v.user);
             batch.user = v.user;
             uint256 held;
             (batch.balance, held) =
@@ -380,28 +387,20 @@ contract Lanes is SignedMessages, ILanes {
             batch.room = p.prices.checkCap > held ? p.prices.checkCap - held : 0;
             (batch.cost, batch.credit) = (0, 0);
         }
-        uint256 reward = uint256(p.prices.rewardFixed) * count + uint256(p.prices.rewardUnit) * units;
-        uint256 base = uint256(p.prices.feeFixed) * count + uint256(p.prices.feeUnit) * units;
+        uint256 reward = p.payFor(count, units);
+        uint256 burnt = p.baseFeeFor(count, units);
         uint256 credit = p.checkCredit(count, units);
         if (credit > batch.room) credit = batch.room;
-        batch.room -= credit;
-        batch.credit += credit;
-        batch.cost += reward + base;
-        batch.reward += reward;
-        batch.burnt += base - credit;
-        emit Redeemed(
-            batch.pool,
-            batch.server,
-            v.user,
-            v.lane,
-            v.sequence,
-            v.count,
-            v.units,
-            v.root,
-            reward,
-            credit,
-            base - credit
-        );
+        // Less is credited than was charged, and a batch has fewer than 2^64 vouchers.
+        unchecked {
+            batch.cost += reward + burnt;
+            burnt -= credit;
+            batch.room -= credit;
+            batch.credit += credit;
+            batch.reward += reward;
+            batch.burnt += burnt;
+        }
+        emit Redeemed(v.pool, v.server, v.user, v.lane, v.sequence, v.count, v.units, reward, credit, burnt);
     }
 
     /// @dev Charges the user whose lanes were just added up: its balance first, then its bond.
@@ -413,13 +412,11 @@ contract Lanes is SignedMessages, ILanes {
             uint256 bond = LEDGER.balanceOf(batch.pool, AccountKind.Bond, key);
             uint256 lacking = batch.cost - batch.balance;
             require(bond >= lacking, UserCannotPay(batch.user, batch.cost, batch.balance + bond));
-            batch.debits[batch.debited++] = Posting(AccountKind.Bond, key, lacking);
+            _debit(batch, AccountKind.Bond, key, lacking);
             fromBalance = batch.balance;
         }
-        if (fromBalance > 0) batch.debits[batch.debited++] = Posting(AccountKind.Balance, key, fromBalance);
-        if (batch.credit > 0) {
-            batch.credits[batch.credited++] = Posting(AccountKind.Check, key, batch.credit);
-        }
+        _debit(batch, AccountKind.Balance, key, fromBalance);
+        _credit(batch, AccountKind.Check, key, batch.credit);
     }
 
     function _finish(PoolParams memory p, Batch memory batch, Span[] memory spans) private {
@@ -439,6 +436,18 @@ contract Lanes is SignedMessages, ILanes {
         uint32 epoch = p.epochOf(block.timestamp);
         if (p.isAudited()) AUDITS.register(batch.pool, batch.server, epoch, batch.reward, spans);
         else _vest(p, batch.pool, batch.server, epoch, batch.reward);
+    }
+
+    /// @dev Room for `count` postings, without an empty one in each place: what is not filled must be cut off.
+    function _postings(uint256 count) private pure returns (Posting[] memory list) {
+        uint256[] memory places = new uint256[](count);
+        assembly ("memory-safe") {
+            list := places
+        }
+    }
+
+    function _debit(Batch memory batch, AccountKind kind, bytes32 key, uint256 amount) private pure {
+        if (amount > 0) batch.debits[batch.debited++] = Posting(kind, key, amount);
     }
 
     function _credit(Batch memory batch, AccountKind kind, bytes32 key, uint256 amount) private pure {

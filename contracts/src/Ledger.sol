@@ -22,11 +22,13 @@ contract Ledger is ILedger, ReentrancyGuardTransient {
     address public immutable DISPUTES;
     address public immutable AUDITS;
 
+    uint256 private constant MAX_TOTAL = type(uint128).max;
+
     // Kinds as bits, in AccountKind's order: the table in ILedger.
     uint256 private constant FREE = 1 << 1;
     uint256 private constant BALANCE = 1 << 2;
-    uint256 private constant BOND = 1 << 3;
-    uint256 private constant CHECK = 1 << 4;
+    uint256 private constant CHECK = 1 << 3;
+    uint256 private constant BOND = 1 << 4;
     uint256 private constant SEAT = 1 << 5;
     uint256 private constant VESTING = 1 << 6;
     uint256 private constant CLAIM = 1 << 7;
@@ -34,7 +36,9 @@ contract Ledger is ILedger, ReentrancyGuardTransient {
     uint256 private constant BURN = 1 << 9;
     uint256 private constant AUDIT = 1 << 10;
 
-    mapping(bytes32 account => uint256) private _balances;
+    /// @dev Two accounts of one key a slot, kinds 2n and 2n + 1, since a redemption writes both of a user's: Balance and Check.
+    /// A token's total fits into half a slot, so every account does.
+    mapping(bytes32 accounts => uint256) private _balances;
     /// @inheritdoc ILedger
     mapping(address token => uint256) public totalOf;
 
@@ -91,10 +95,9 @@ contract Ledger is ILedger, ReentrancyGuardTransient {
     /// @inheritdoc ILedger
     function flush(bytes32 pool) external nonReentrant {
         address token = PoolStore.load(POOLS, pool).basis.token;
-        bytes32 id = _id(pool, AccountKind.Burn, 0);
-        uint256 amount = _balances[id];
+        uint256 amount = _balanceOf(pool, AccountKind.Burn, 0);
         require(amount > 0, ZeroAmount());
-        _balances[id] = 0;
+        _debit(pool, AccountKind.Burn, 0, amount);
         totalOf[token] -= amount;
         emit Flushed(pool, amount);
         uint256 before = IERC20(token).balanceOf(address(this));
@@ -116,7 +119,7 @@ contract Ledger is ILedger, ReentrancyGuardTransient {
         require(_in(from, sources) && _in(to, targets), NotAllowed(msg.sender, from, to));
         if (amount == 0) return;
         _debit(pool, from, fromKey, amount);
-        _balances[_id(pool, to, toKey)] += amount;
+        _credit(pool, to, toKey, amount);
         emit Moved(pool, from, fromKey, to, toKey, amount);
     }
 
@@ -126,16 +129,16 @@ contract Ledger is ILedger, ReentrancyGuardTransient {
         uint256 debited;
         for (uint256 i; i < debits.length; ++i) {
             Posting calldata d = debits[i];
-            require(_in(d.kind, sources), NotAllowed(msg.sender, d.kind, AccountKind.None));
+            if (!_in(d.kind, sources)) revert NotAllowed(msg.sender, d.kind, AccountKind.None);
             _debit(pool, d.kind, d.key, d.amount);
             debited += d.amount;
         }
         uint256 credited;
         for (uint256 i; i < credits.length; ++i) {
             Posting calldata c = credits[i];
-            require(_in(c.kind, targets), NotAllowed(msg.sender, AccountKind.None, c.kind));
-            _balances[_id(pool, c.kind, c.key)] += c.amount;
+            if (!_in(c.kind, targets)) revert NotAllowed(msg.sender, AccountKind.None, c.kind);
             credited += c.amount;
+            _credit(pool, c.kind, c.key, c.amount);
         }
         require(debited == credited, Unbalanced(debited, credited));
         emit Posted(pool, debits, credits);
@@ -143,7 +146,7 @@ contract Ledger is ILedger, ReentrancyGuardTransient {
 
     /// @inheritdoc ILedger
     function balanceOf(bytes32 pool, AccountKind kind, bytes32 key) external view returns (uint256) {
-        return _balances[_id(pool, kind, key)];
+        return _balanceOf(pool, kind, key);
     }
 
     /// @inheritdoc ILedger
@@ -152,7 +155,7 @@ contract Ledger is ILedger, ReentrancyGuardTransient {
         view
         returns (uint256, uint256)
     {
-        return (_balances[_id(pool, a, key)], _balances[_id(pool, b, key)]);
+        return (_balanceOf(pool, a, key), _balanceOf(pool, b, key));
     }
 
     /// @dev Out of which kinds of account a module may move money, and into which.
@@ -178,22 +181,44 @@ contract Ledger is ILedger, ReentrancyGuardTransient {
         IERC20(token).safeTransferFrom(msg.sender, address(this), amount);
         uint256 arrived = IERC20(token).balanceOf(address(this)) - before;
         require(arrived == amount, TokenMovedOtherAmount(token, amount, arrived));
-        totalOf[token] += amount;
-        _balances[_id(pool, AccountKind.Free, keyOf(to))] += amount;
+        uint256 total = totalOf[token] + amount;
+        require(total <= MAX_TOTAL, TotalTooLarge(token, total));
+        totalOf[token] = total;
+        _credit(pool, AccountKind.Free, keyOf(to), amount);
         emit Deposited(pool, to, msg.sender, amount);
     }
 
     function _debit(bytes32 pool, AccountKind kind, bytes32 key, uint256 amount) private {
-        bytes32 id = _id(pool, kind, key);
-        uint256 available = _balances[id];
-        require(available >= amount, Insufficient(pool, kind, key, amount, available));
+        (bytes32 slot, uint256 shift) = _place(pool, kind, key);
+        uint256 pair = _balances[slot];
+        uint256 available = pair >> shift & MAX_TOTAL;
+        if (available < amount) revert Insufficient(pool, kind, key, amount, available);
         unchecked {
-            _balances[id] = available - amount;
+            _balances[slot] = pair - (amount << shift);
         }
     }
 
-    function _id(bytes32 pool, AccountKind kind, bytes32 key) private pure returns (bytes32) {
-        return keccak256(abi.encode(pool, kind, key));
+    /// @dev What is credited was debited or deposited, so that it fits: callers revert where that turns out false.
+    function _credit(bytes32 pool, AccountKind kind, bytes32 key, uint256 amount) private {
+        (bytes32 slot, uint256 shift) = _place(pool, kind, key);
+        unchecked {
+            _balances[slot] += amount << shift;
+        }
+    }
+
+    function _balanceOf(bytes32 pool, AccountKind kind, bytes32 key) private view returns (uint256) {
+        (bytes32 slot, uint256 shift) = _place(pool, kind, key);
+        return _balances[slot] >> shift & MAX_TOTAL;
+    }
+
+    /// @dev The slot of an account, and where in it the account begins.
+    function _place(bytes32 pool, AccountKind kind, bytes32 key)
+        private
+        pure
+        returns (bytes32 slot, uint256 shift)
+    {
+        uint256 number = uint256(kind);
+        return (keccak256(abi.encode(pool, number >> 1, key)), (number & 1) << 7);
     }
 
     function _in(AccountKind kind, uint256 set) private pure returns (bool) {

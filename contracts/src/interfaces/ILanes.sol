@@ -48,7 +48,6 @@ interface ILanes is ISignedMessages {
         uint64 sequence,
         uint64 count,
         uint64 units,
-        bytes32 root,
         uint256 reward,
         uint256 checkCredit,
         uint256 burnt

@@ -31,6 +31,8 @@ interface ILedger {
     error TokenMovedOtherAmount(address token, uint256 asked, uint256 moved);
     /// @notice The two sides of an entry differ.
     error Unbalanced(uint256 debited, uint256 credited);
+    /// @notice Accounts hold at most 2^128 - 1 of a token together.
+    error TotalTooLarge(address token, uint256 total);
     error ZeroAmount();
     error ZeroAddress();
 

@@ -58,28 +58,63 @@ library Hashes {
         return keccak256(abi.encodePacked(hex"1901", separator, structHash));
     }
 
+    /// @dev EIP-712's struct hash of `count` clean words of memory, in place: the word in front of them is borrowed.
+    function _struct(bytes32 structType, uint256 pointer, uint256 count) private pure returns (bytes32 hash) {
+        assembly ("memory-safe") {
+            let start := sub(pointer, 0x20)
+            let borrowed := mload(start)
+            mstore(start, structType)
+            hash := keccak256(start, shl(5, add(count, 1)))
+            mstore(start, borrowed)
+        }
+    }
+
     function request(InferenceRequest memory x) internal pure returns (bytes32) {
-        return keccak256(abi.encode(REQUEST_TYPE, x));
+        uint256 pointer;
+        assembly ("memory-safe") {
+            pointer := x
+        }
+        return _struct(REQUEST_TYPE, pointer, 12);
     }
 
     function cancel(Cancel memory x) internal pure returns (bytes32) {
-        return keccak256(abi.encode(CANCEL_TYPE, x));
+        uint256 pointer;
+        assembly ("memory-safe") {
+            pointer := x
+        }
+        return _struct(CANCEL_TYPE, pointer, 2);
     }
 
     function response(InferenceResponse memory x) internal pure returns (bytes32) {
-        return keccak256(abi.encode(RESPONSE_TYPE, x));
+        uint256 pointer;
+        assembly ("memory-safe") {
+            pointer := x
+        }
+        return _struct(RESPONSE_TYPE, pointer, 8);
     }
 
     function voucher(Voucher memory x) internal pure returns (bytes32) {
-        return keccak256(abi.encode(VOUCHER_TYPE, x));
+        uint256 pointer;
+        assembly ("memory-safe") {
+            pointer := x
+        }
+        return _struct(VOUCHER_TYPE, pointer, 9);
     }
 
     function challenge(Challenge memory x) internal pure returns (bytes32) {
-        return keccak256(abi.encode(CHALLENGE_TYPE, x));
+        uint256 pointer;
+        assembly ("memory-safe") {
+            pointer := x
+        }
+        return _struct(CHALLENGE_TYPE, pointer, 6);
     }
 
     function answer(CheckAnswer memory x) internal pure returns (bytes32) {
-        return keccak256(abi.encode(ANSWER_TYPE, x));
+        uint256 pointer;
+        assembly ("memory-safe") {
+            pointer := x
+        }
+        return _struct(ANSWER_TYPE, pointer, 4);
     }
 
     /// @notice Hash of an output: its token ids, 4 bytes big-endian each.

@@ -6,8 +6,8 @@ enum AccountKind {
     None,
     Free, // key: owner. Withdrawable at any time
     Balance, // key: user. Pays for responses
-    Bond, // key: user. Guarantees what the balance can't pay
     Check, // key: user. E-money: pays for checks, burnt otherwise
+    Bond, // key: user. Guarantees what the balance can't pay
     Seat, // key: seat id. Stake and float
     Vesting, // key: server. Rewards that a conviction would still forfeit
     Claim, // key: 0. Check pay until no dispute can be opened

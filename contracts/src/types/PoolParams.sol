@@ -3,7 +3,9 @@ pragma solidity 0.8.37;
 
 using {
     pay,
+    payFor,
     baseFee,
+    baseFeeFor,
     fee,
     checkPay,
     discountOf,
@@ -103,14 +105,30 @@ uint256 constant THOUSAND = 1000;
 /// @dev A rate of one.
 uint256 constant RATE_ONE = 1 << 64;
 
+// None of these sums overflows: prices are below 2^96, rates at most 2^64 by the conditions, counts and units below 2^66.
+
 /// @dev Reward of a response: `R0 + R·m`.
 function pay(PoolParams memory p, uint256 m) pure returns (uint256) {
-    return uint256(p.prices.rewardFixed) + uint256(p.prices.rewardUnit) * m;
+    return payFor(p, 1, m);
+}
+
+/// @dev Reward of `count` responses with `m` units in all.
+function payFor(PoolParams memory p, uint256 count, uint256 m) pure returns (uint256) {
+    unchecked {
+        return uint256(p.prices.rewardFixed) * count + uint256(p.prices.rewardUnit) * m;
+    }
 }
 
 /// @dev Base fee of a response: `u0 + u·m`.
 function baseFee(PoolParams memory p, uint256 m) pure returns (uint256) {
-    return uint256(p.prices.feeFixed) + uint256(p.prices.feeUnit) * m;
+    return baseFeeFor(p, 1, m);
+}
+
+/// @dev Base fee of `count` responses with `m` units in all.
+function baseFeeFor(PoolParams memory p, uint256 count, uint256 m) pure returns (uint256) {
+    unchecked {
+        return uint256(p.prices.feeFixed) * count + uint256(p.prices.feeUnit) * m;
+    }
 }
 
 /// @dev What a response costs its user: reward and base fee.
@@ -120,12 +138,16 @@ function fee(PoolParams memory p, uint256 m) pure returns (uint256) {
 
 /// @dev What a check pays the validator: `R·m + c0`.
 function checkPay(PoolParams memory p, uint256 m) pure returns (uint256) {
-    return uint256(p.prices.rewardUnit) * m + p.prices.checkFixed;
+    unchecked {
+        return uint256(p.prices.rewardUnit) * m + p.prices.checkFixed;
+    }
 }
 
 /// @dev What a check gives back to its user: `d·u·m`.
 function discountOf(PoolParams memory p, uint256 m) pure returns (uint256) {
-    return uint256(p.prices.feeUnit) * m * p.rates.discount / THOUSAND;
+    unchecked {
+        return uint256(p.prices.feeUnit) * m * p.rates.discount / THOUSAND;
+    }
 }
 
 /// @dev What a check takes from the user's check account.
@@ -135,7 +157,9 @@ function check(PoolParams memory p, uint256 m) pure returns (uint256) {
 
 /// @dev Chance that a response of `m` units is challenged, as a fraction of 2^64.
 function challengeRate(PoolParams memory p, uint256 m) pure returns (uint256) {
-    return uint256(p.rates.challengeFixed) + uint256(p.rates.challengeUnit) * m;
+    unchecked {
+        return uint256(p.rates.challengeFixed) + uint256(p.rates.challengeUnit) * m;
+    }
 }
 
 /// @dev Size of a response in units.
@@ -166,8 +190,11 @@ function auditBudget(PoolParams memory p) pure returns (uint256) {
 /// @dev E-money that a redemption of `count` responses and `m` units puts into the user's check account: the expected
 /// cost of checking them, at the rate of the largest request.
 function checkCredit(PoolParams memory p, uint256 count, uint256 m) pure returns (uint256) {
-    uint256 cost = uint256(p.prices.checkFixed) * count + uint256(p.prices.rewardUnit) * m + discountOf(p, m);
-    return (challengeRate(p, p.limits.maxUnits) * cost) >> 64;
+    unchecked {
+        uint256 cost =
+            uint256(p.prices.checkFixed) * count + uint256(p.prices.rewardUnit) * m + discountOf(p, m);
+        return (challengeRate(p, p.limits.maxUnits) * cost) >> 64;
+    }
 }
 
 /// @dev Most that claims take from a user's bond within one period of a voucher's lifetime: ten of the largest checks. More

@@ -50,11 +50,10 @@ contract LanesDeliverTest is CaseTest {
 
     function test_ADeliveredOutputIsPaidItsFee() public {
         Delivery memory d = _delivery(5, 100);
-        bytes32 root = Hashes.acceptedLeaf(_hash(d), 1, 210);
         uint256 credit = params.checkCredit(1, 210);
         vm.expectEmit(address(lanes));
         emit ILanes.Redeemed(
-            pool, servers[0], user, 7, 5, 1, 210, root, params.pay(210), credit, params.baseFee(210) - credit
+            pool, servers[0], user, 7, 5, 1, 210, params.pay(210), credit, params.baseFee(210) - credit
         );
         vm.expectEmit(address(lanes));
         emit ILanes.Delivered(pool, _hash(d), user, d.request, d.response, d.responseSignature, d.output);

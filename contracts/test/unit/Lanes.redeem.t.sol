@@ -29,7 +29,7 @@ contract LanesRedeemTest is AssayTest {
         uint32 epoch = params.epochOf(block.timestamp);
         Voucher memory v = voucher(0, 7, 5, 2, 300);
         vm.expectEmit(address(lanes));
-        emit ILanes.Redeemed(pool, servers[0], user, 7, 5, 2, 300, v.root, reward, credit, base - credit);
+        emit ILanes.Redeemed(pool, servers[0], user, 7, 5, 2, 300, reward, credit, base - credit);
         vm.expectEmit(address(lanes));
         emit ILanes.VestingAdded(
             pool,

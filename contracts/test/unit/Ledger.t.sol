@@ -100,6 +100,28 @@ contract LedgerTest is AssayTest {
         }
     }
 
+    /// @dev Two accounts share a slot: neither may grow into the other.
+    function test_RevertWhen_ATokensTotalWouldNotFitIntoHalfASlot() public {
+        uint256 held = ledger.totalOf(address(token));
+        uint256 room = type(uint128).max - held;
+        deal(address(token), address(this), type(uint256).max);
+        vm.expectRevert(
+            abi.encodeWithSelector(ILedger.TotalTooLarge.selector, address(token), uint256(1) << 128)
+        );
+        ledger.deposit(pool, user, room + 1);
+        vm.expectRevert(abi.encodeWithSignature("Panic(uint256)", 0x11));
+        ledger.deposit(pool, user, type(uint256).max);
+        ledger.deposit(pool, user, room);
+        uint256 balance = balanceOf(AccountKind.Balance, user);
+        uint256 check = balanceOf(AccountKind.Check, user);
+        uint256 free = balanceOf(AccountKind.Free, user);
+        vm.prank(user);
+        lanes.fund(pool, free, 0);
+        assertEq(balanceOf(AccountKind.Balance, user), balance + free);
+        assertEq(balanceOf(AccountKind.Check, user), check, "the account beside it");
+        assertEq(ledger.totalOf(address(token)), type(uint128).max);
+    }
+
     function test_RevertWhen_PoolIsUnknown() public {
         bytes memory reason = abi.encodeWithSelector(IPools.PoolUnknown.selector, bytes32("none"));
         vm.expectRevert(reason);

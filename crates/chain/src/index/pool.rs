@@ -12,8 +12,8 @@ use assay_protocol::{Draw, PoolParams, Ticket, set_subject};
 pub enum AccountKind {
     Free = 1,
     Balance,
-    Bond,
     Check,
+    Bond,
     Seat,
     Vesting,
     Claim,
@@ -27,8 +27,8 @@ impl AccountKind {
     pub const ALL: [Self; 10] = [
         Self::Free,
         Self::Balance,
-        Self::Bond,
         Self::Check,
+        Self::Bond,
         Self::Seat,
         Self::Vesting,
         Self::Claim,
