@@ -3,5 +3,8 @@
 
 pub mod chances;
 pub mod conditions;
+pub mod design;
 pub mod games;
 pub mod paper;
+pub mod risks;
+pub mod simulate;

@@ -133,6 +133,12 @@ pub fn first_broken(params: &PoolParams, period: u64) -> Option<Condition> {
     Condition::ORDER.into_iter().find(|condition| !is_accepted(*condition, params, period))
 }
 
+/// Whether the contract's rule accepts `condition`, which must be one that does not depend on the beacon's period (all but
+/// Domain and Windows do not). Domain must hold.
+pub fn accepts(params: &PoolParams, condition: Condition) -> bool {
+    is_accepted(condition, params, 1)
+}
+
 fn is_accepted(condition: Condition, params: &PoolParams, period: u64) -> bool {
     rules::inequalities(condition, params, period, Rule::Contract).iter().all(Inequality::holds)
 }
