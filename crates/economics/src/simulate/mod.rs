@@ -234,12 +234,14 @@ impl Estimate {
 }
 
 /// What came of a simulation.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Outcome {
     /// In the order of [`Setup::groups`].
     pub groups: Vec<Tally>,
     /// In the token's smallest unit.
     pub burnt: i128,
+    /// What disputes brought the users that opened them, beyond their bonds.
+    pub to_openers: i128,
     /// Whether every unit that left one purse is in another or burnt.
     pub is_conserved: bool,
 }
@@ -271,27 +273,32 @@ pub fn run(setup: &Setup) -> Result<Outcome, SetupError> {
             }
         };
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
-        workers.into_iter().flat_map(|w| w.join().unwrap_or_default()).collect()
+        let joined = workers.into_iter().map(|w| w.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        joined.flatten().collect()
     });
     // Sums of fractions depend on their order.
     done.sort_by_key(|(shard, _)| *shard);
-    let mut all = Outcome { groups: vec![Tally::default(); setup.groups.len()], burnt: 0, is_conserved: true };
-    all.is_conserved &= done.len() == setup.shards as usize;
+    let mut all = nothing(setup);
     for (_, outcome) in &done {
         for (sum, tally) in all.groups.iter_mut().zip(&outcome.groups) {
             sum.merge(tally);
         }
         all.burnt += outcome.burnt;
+        all.to_openers += outcome.to_openers;
         all.is_conserved &= outcome.is_conserved;
     }
     Ok(all)
+}
+
+fn nothing(setup: &Setup) -> Outcome {
+    Outcome { groups: vec![Tally::default(); setup.groups.len()], is_conserved: true, ..Outcome::default() }
 }
 
 fn one_shard(setup: &Setup, shard: u32) -> Outcome {
     let shards = u64::from(setup.shards);
     let requests = setup.requests / shards + u64::from(u64::from(shard) < setup.requests % shards);
     if requests == 0 {
-        return Outcome { groups: vec![Tally::default(); setup.groups.len()], burnt: 0, is_conserved: true };
+        return nothing(setup);
     }
     let seed = setup.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(shard);
     world::World::new(setup, seed, requests).run()

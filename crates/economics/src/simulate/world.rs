@@ -139,6 +139,7 @@ pub(super) struct World<'a> {
     now: u64,
     left: u64,
     burnt: i128,
+    to_openers: i128,
     rng: StdRng,
     tallies: Vec<Tally>,
 }
@@ -193,6 +194,7 @@ impl<'a> World<'a> {
             now: 0,
             left: requests,
             burnt: 0,
+            to_openers: 0,
             rng: StdRng::seed_from_u64(seed),
             tallies: vec![Tally::default(); setup.groups.len()],
         }
@@ -228,7 +230,12 @@ impl<'a> World<'a> {
             self.tallies[server.group].add(server.answers, server.purse + server.outside);
         }
         // Purses start empty.
-        Outcome { groups: self.tallies, burnt: self.burnt, is_conserved: held + self.burnt == 0 }
+        Outcome {
+            groups: self.tallies,
+            burnt: self.burnt,
+            to_openers: self.to_openers,
+            is_conserved: held + self.burnt == 0,
+        }
     }
 
     fn at(&mut self, time: u64, event: Event) {
@@ -507,6 +514,7 @@ impl<'a> World<'a> {
         let budget = self.prices.juror_pay
             * (i128::from(self.prices.juries[0]) + i128::from(self.prices.juries[1]));
         self.users[case.response.user as usize].purse -= budget;
+        self.to_openers -= budget;
         self.burnt += budget - paid;
     }
 
@@ -548,7 +556,9 @@ impl<'a> World<'a> {
         let other = take(self.prices.check_pay.at(units));
         let rest = left;
         // What the stake did not cover of the jurors came from the opener's bond.
-        self.users[user as usize].purse += gas + refund + compensation - (paid - jurors);
+        let opened = gas + refund + compensation - (paid - jurors);
+        self.users[user as usize].purse += opened;
+        self.to_openers += opened;
         let honest = if server_is_convicted { case.validator } else { server };
         if server_is_convicted && validator_is_convicted {
             self.burnt += other;
