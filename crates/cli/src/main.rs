@@ -31,6 +31,9 @@ enum Command {
     Model(commands::model::Args),
     /// Say what of tools, clock, disk, memory and processor is there or missing.
     Doctor(commands::doctor::Args),
+    /// Check, design and simulate a pool's economics; needs no chain.
+    #[command(subcommand)]
+    Economics(commands::economics::Command),
     /// Create or show a pool.
     #[command(subcommand)]
     Pool(commands::pool::Command),
@@ -69,6 +72,7 @@ fn run(cli: Cli) -> eyre::Result<()> {
             Command::Generate(args) => commands::generate::run(&args),
             Command::Model(args) => commands::model::run(&args),
             Command::Doctor(args) => commands::doctor::run(&args),
+            Command::Economics(command) => commands::economics::run(command),
             Command::Pool(command) => commands::pool::run(command).await,
             Command::Server(args) => commands::server::run(args).await,
             Command::Gateway(args) => commands::gateway::run(args).await,

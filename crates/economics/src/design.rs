@@ -15,7 +15,9 @@ pub enum Infeasible {
     #[error("{0:?} is broken whatever stake and challenge rate are")]
     Broken(Condition),
     /// The stake is too small for any rate up to 1.
-    #[error("no challenge rate up to 1 is safe with this stake; the smallest stake that is safe at rate 1 is {least_stake}")]
+    #[error(
+        "no challenge rate up to 1 is safe with this stake; the smallest stake that is safe at rate 1 is {least_stake}"
+    )]
     NoRate {
         /// In the token's smallest unit.
         least_stake: u128,

@@ -6,5 +6,6 @@ pub mod conditions;
 pub mod design;
 pub mod games;
 pub mod paper;
+pub mod report;
 pub mod risks;
 pub mod simulate;

@@ -70,9 +70,8 @@ impl Sampling {
 
     fn cheating(&self, p: &BigRational, cost: impl Fn(u64) -> BigRational) -> BigRational {
         let n = whole(self.validators);
-        let caught = |i: u64| -> BigRational {
-            whole(i) * &self.validator_reward / &n - cost(i) - &self.stake
-        };
+        let caught =
+            |i: u64| -> BigRational { whole(i) * &self.validator_reward / &n - cost(i) - &self.stake };
         (BigRational::one() - p) * &self.unchallenged_gain
             + p * self.all_collude() * &self.colluding_gain
             + p * self.expected(0..=self.validators - 1, caught)

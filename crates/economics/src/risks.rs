@@ -38,8 +38,7 @@ pub fn of(p: &PoolParams) -> Vec<Risk> {
     let stake = big(p.prices.seatStake.to::<u128>());
     let compensation = &stake / whole(3) + big256(p.fee(m)) + big256(p.base_fee(m));
     let bribe = |jury: u8| {
-        whole(jury / 3 + 1)
-            * (big(p.prices.jurorPay.to::<u128>()) + big(p.prices.jurorPenalty.to::<u128>()))
+        whole(jury / 3 + 1) * (big(p.prices.jurorPay.to::<u128>()) + big(p.prices.jurorPenalty.to::<u128>()))
     };
     let rate = BigRational::new(BigInt::from(p.rates.challengeFixed), BigInt::one() << 64);
     vec![
@@ -63,10 +62,7 @@ pub fn of(p: &PoolParams) -> Vec<Risk> {
         },
         Risk {
             name: "a validator does not recompute",
-            figures: vec![(
-                "saves, a check",
-                Figure::Token(big(p.prices.costUnit.to::<u128>()) * whole(m)),
-            )],
+            figures: vec![("saves, a check", Figure::Token(big(p.prices.costUnit.to::<u128>()) * whole(m)))],
             assumption: "the server does not hand it its digest: what both lose is the stake, if they are ever drawn apart",
         },
         Risk {
@@ -223,11 +219,12 @@ mod tests {
             for k in 1..=6u32 {
                 let mean: BigRational = (0u32..1 << k)
                     .map(|caught| {
-                        let chance: BigRational = (0..k)
-                            .map(|i| {
-                                if caught >> i & 1 == 1 { b.caught.clone() } else { whole(1) - &b.caught }
-                            })
-                            .product();
+                        let chance: BigRational =
+                            (0..k)
+                                .map(|i| {
+                                    if caught >> i & 1 == 1 { b.caught.clone() } else { whole(1) - &b.caught }
+                                })
+                                .product();
                         let pay = whole(k) * &b.reward;
                         let kept = if caught == 0 {
                             pay

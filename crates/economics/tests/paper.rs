@@ -18,10 +18,7 @@ fn whole(a: i64) -> BigRational {
 
 /// `R = 1.2 C, S = 150 C`.
 fn example(n: u64, tenths: i64) -> Sampling {
-    Sampling {
-        validators: n,
-        ..Sampling::single(whole(1), ratio(12, 10), whole(150), ratio(tenths, 10))
-    }
+    Sampling { validators: n, ..Sampling::single(whole(1), ratio(12, 10), whole(150), ratio(tenths, 10)) }
 }
 
 fn percent(value: &BigRational, digits: usize) -> String {
@@ -56,12 +53,8 @@ fn thresholds_over_validators_and_collusion() {
 
 #[test]
 fn opml_cheats_once_in_a_hundred_and_the_solver_finds_it() {
-    let game = Optimistic {
-        cost: whole(1),
-        reward: ratio(12, 10),
-        stake: whole(150),
-        catch_reward: whole(100),
-    };
+    let game =
+        Optimistic { cost: whole(1), reward: ratio(12, 10), stake: whole(150), catch_reward: whole(100) };
     let (check, fraud) = (game.check_chance(), game.fraud_chance());
     assert_eq!(percent(&check, 3), "0.661");
     assert_eq!(percent(&game.undetected(), 5), "0.98355");
@@ -102,7 +95,8 @@ fn theorem_1_is_the_difference_of_the_payoffs() {
         let margin = game.theorem_margin(&p);
         assert_eq!(game.honest(&p) - game.cheat(&p), margin);
         assert!(game.corollary_margin(&p) <= margin);
-        let nobody: BigRational = (0..game.validators).map(|_| BigRational::one() - &game.collusion).product();
+        let nobody: BigRational =
+            (0..game.validators).map(|_| BigRational::one() - &game.collusion).product();
         assert_eq!(game.cheat(&p) - game.cheat_as_printed(&p), p.clone() * nobody * &game.cost);
         if let Some(threshold) = game.threshold() {
             let step = ratio(1, 1_000_000);

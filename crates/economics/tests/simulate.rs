@@ -47,7 +47,9 @@ fn near(seen: f64, expected: f64, error: f64) {
 fn mean_over_sizes(p: &PoolParams, f: impl Fn(u64) -> f64) -> f64 {
     let most = f64::from(p.limits.maxUnits - 1);
     let below = |k: f64| (k / most).min(1.0).sqrt();
-    (0..p.limits.maxUnits).map(|k| (below(f64::from(k) + 1.0) - below(f64::from(k))) * f(u64::from(k) + 1)).sum()
+    (0..p.limits.maxUnits)
+        .map(|k| (below(f64::from(k) + 1.0) - below(f64::from(k))) * f(u64::from(k) + 1))
+        .sum()
 }
 
 fn number(n: assay_protocol::U256) -> f64 {
@@ -88,7 +90,8 @@ fn a_colluding_share_is_convicted_as_often_as_the_draws_say() {
     (p.limits.firstJury, p.limits.secondJury) = (5, 9);
     let p = with_rate(&p, 1 << 64);
     let colluding = Policy::of("colluding").unwrap_or(Policy::HONEST);
-    let mut s = Setup { requests: 40_000, ..Setup::honest(p, PERIOD) };
+    // So slowly that each case ends before the next: a conviction ends a seat's other cases.
+    let mut s = Setup { requests: 40_000, requests_a_second: 1e-6, ..Setup::honest(p, PERIOD) };
     s.groups[0].servers = 20;
     let s = s.with("colluding", 0.3, colluding);
     let out = run(&s).unwrap_or_else(|error| panic!("{error}"));
@@ -110,7 +113,7 @@ fn a_colluding_share_is_convicted_as_often_as_the_draws_say() {
     // honest servers are never disputed by those who copy.
     near(g.convictions as f64, disputes * convicted, (disputes * convicted * (1.0 - convicted)).sqrt());
     // Framed validators.
-    let framed = disputes - g.void as f64 - g.convictions as f64;
+    let framed = disputes - (g.void + g.convictions + g.closed) as f64;
     assert_eq!(out.groups[0].convictions as f64, framed);
 }
 
@@ -125,18 +128,14 @@ fn the_same_seed_is_the_same_outcome_and_another_is_not() {
 #[test]
 fn every_agent_conserves_and_none_but_the_honest_gains() {
     for (name, policy) in Policy::named() {
-        let mut s = setup(60_000).with(name, 0.1, policy.clone());
-        if policy.bribe > 0.0 {
-            // All of it, and to users who take it: what the conditions do not cover.
-            s.users = vec![UserPolicy::TakesBribes; 100];
-        }
-        let out = run(&s).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let out =
+            run(&setup(60_000).among(name, 0.1, &policy)).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(out.is_conserved, "{name}");
         let advantage = out.advantage(1);
         let profits = advantage.is_above_zero(3.0);
+        // Users who take bribes are what no condition covers.
         assert_eq!(profits, policy.bribe > 0.0, "{name}: {advantage:?}");
-        let works = name == "honest" || name.starts_with("silent") || name == "vote-copying";
-        if policy.bribe == 0.0 && !works {
+        if policy.bribe == 0.0 && name != "honest" {
             assert!(advantage.mean < 0.0, "{name}: {advantage:?}");
         }
     }
@@ -167,7 +166,11 @@ fn convicting_oneself_loses_too() {
     let mut s = setup(20_000);
     s.groups[0].servers = 99;
     let lazy = Policy { lie: 1.0, inflate: true, ..Policy::HONEST };
-    s.groups.push(assay_economics::simulate::Group { name: "self-convicting".into(), servers: 1, policy: lazy });
+    s.groups.push(assay_economics::simulate::Group {
+        name: "self-convicting".into(),
+        servers: 1,
+        policy: lazy,
+    });
     s.users = vec![UserPolicy::OwnedBy(99)];
     s.self_convicts = true;
     let out = run(&s).unwrap_or_else(|error| panic!("{error}"));
@@ -194,7 +197,7 @@ fn with_a_condition_broken_its_attack_earns() {
 
     // Coverage: a stake that does not pay the jury makes whoever shows a lie pay for it.
     let shown = |stake| {
-        let s = Setup { params: with_stake(&pool(), stake), ..setup(100_000) };
+        let s = Setup { params: with_stake(&pool(), stake), requests_a_second: 1e-3, ..setup(100_000) };
         let out = run(&s.with("attack", 0.1, always.clone())).unwrap_or_else(|error| panic!("{error}"));
         assert!(out.is_conserved && out.groups[1].convictions > 100);
         out.to_openers
@@ -204,11 +207,12 @@ fn with_a_condition_broken_its_attack_earns() {
 
     // Forfeiture: many lies at once share one stake, where rewards are kept.
     let burst = Policy { lie: 1.0, inflate: true, burst: 5_000, ..Policy::HONEST };
-    let mut kept = Setup { forfeiture: false, requests_a_second: 200.0, ..setup(400_000) };
+    let edge = with_rate(&pool(), safe / 100 * 105);
+    let mut kept = Setup { forfeiture: false, requests_a_second: 200.0, params: edge, ..setup(400_000) };
     kept.groups[0].servers = 50;
     let with = advantage(Setup { forfeiture: true, ..kept.clone() }, 0.02, burst.clone());
     let without = advantage(kept, 0.02, burst);
-    assert!(without.mean > with.mean, "Forfeiture: {without:?} {with:?}");
+    assert!(without.is_above_zero(3.0), "Forfeiture: {without:?}");
     assert!(!with.is_above_zero(0.0), "Forfeiture: {with:?}");
 
     // Positive burn: base fees that come back as e-money for checks by friends.
@@ -264,9 +268,6 @@ fn nonsense_is_refused() {
     assert_eq!(refuse(&|s| s.shards = 0), Some(SetupError::Nothing));
     assert_eq!(refuse(&|s| s.requests_a_second = f64::NAN), Some(SetupError::Nothing));
     assert_eq!(refuse(&|s| s.users[0] = UserPolicy::OwnedBy(100)), Some(SetupError::OwnerUnknown(100)));
-    assert_eq!(
-        refuse(&|s| s.groups[0].policy.lie = 1.5),
-        Some(SetupError::NotAShare("honest".to_owned()))
-    );
+    assert_eq!(refuse(&|s| s.groups[0].policy.lie = 1.5), Some(SetupError::NotAShare("honest".to_owned())));
     assert_eq!(run(&Setup { requests: 3, ..setup(3) }).map(|out| out.is_conserved), Ok(true));
 }

@@ -5,6 +5,7 @@ pub(crate) mod beacon;
 pub(crate) mod demo;
 pub(crate) mod devnet;
 pub(crate) mod doctor;
+pub(crate) mod economics;
 pub(crate) mod gateway;
 pub(crate) mod generate;
 pub(crate) mod model;

@@ -20,7 +20,12 @@ pub struct BestResponse {
 ///
 /// # Errors
 /// [`SetupError`]
-pub fn best_response(setup: &Setup, share: f64, colludes: bool, tries: u32) -> Result<BestResponse, SetupError> {
+pub fn best_response(
+    setup: &Setup,
+    share: f64,
+    colludes: bool,
+    tries: u32,
+) -> Result<BestResponse, SetupError> {
     let mut rng = StdRng::seed_from_u64(setup.seed ^ 0x1ea2);
     // The obvious ones first.
     let mut known: Vec<Policy> = Policy::named()

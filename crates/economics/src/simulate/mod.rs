@@ -109,6 +109,20 @@ impl Setup {
         self
     }
 
+    /// As [`Setup::with`], in circumstances in which the policy can show: users that take bribes where it offers them, some
+    /// liars for juries to judge where it votes otherwise.
+    #[must_use]
+    pub fn among(self, name: &str, share: f64, policy: &Policy) -> Self {
+        let mut setup = self.with(name, share, policy.clone());
+        if policy.bribe > 0.0 {
+            setup.users.fill(UserPolicy::TakesBribes);
+        }
+        if policy.vote != Duty::Work {
+            setup = setup.with("lying", 0.1, Policy { lie: 1.0, ..Policy::HONEST });
+        }
+        setup
+    }
+
     fn check(&self) -> Result<(), SetupError> {
         if first_broken(&self.params, self.period) == Some(Condition::Domain) {
             return Err(SetupError::Domain);
@@ -158,6 +172,8 @@ pub struct Tally {
     pub disputes: u64,
     /// Of these, those without a verdict.
     pub void: u64,
+    /// Of these, those that another conviction of a seat in them ended.
+    pub closed: u64,
     /// Seats slashed, as a server or as a validator.
     pub convictions: u64,
     /// Sum over its servers.
@@ -189,6 +205,7 @@ impl Tally {
         self.checks += other.checks;
         self.disputes += other.disputes;
         self.void += other.void;
+        self.closed += other.closed;
         self.convictions += other.convictions;
         self.profit += other.profit;
         self.servers += other.servers;
@@ -273,7 +290,8 @@ pub fn run(setup: &Setup) -> Result<Outcome, SetupError> {
             }
         };
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
-        let joined = workers.into_iter().map(|w| w.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        let joined =
+            workers.into_iter().map(|w| w.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         joined.flatten().collect()
     });
     // Sums of fractions depend on their order.

@@ -49,6 +49,8 @@ struct Server {
     /// What the ledger does not see: work, and what lies are worth to others.
     outside: i128,
     answers: u64,
+    /// Seats that it has lost. What a lost seat signed convicts nobody any more.
+    lost: u32,
     vesting: VecDeque<(u64, i128)>,
     /// Disputes that must end before anything leaves.
     freezes: u32,
@@ -70,6 +72,8 @@ struct User {
 /// A response that is on its way through the protocol.
 struct Response {
     server: u32,
+    /// Which of its seats signed: how many it had lost before.
+    seat: u32,
     user: u32,
     units: u32,
     is_wrong: bool,
@@ -79,6 +83,7 @@ struct Response {
 struct Case {
     response: Response,
     validator: u32,
+    validator_seat: u32,
     /// Whether the validator's digest is the right one.
     validator_is_wrong: bool,
     ballot: usize,
@@ -149,10 +154,8 @@ impl<'a> World<'a> {
         let p = &setup.params;
         let whole = |amount: assay_protocol::U256| i128::try_from(amount.to::<u128>()).unwrap_or(i128::MAX);
         let price = |amount: u128| i128::try_from(amount).unwrap_or(i128::MAX);
-        let linear = |of: &dyn Fn(u64) -> U256| Linear {
-            fixed: whole(of(0)),
-            unit: whole(of(1)) - whole(of(0)),
-        };
+        let linear =
+            |of: &dyn Fn(u64) -> U256| Linear { fixed: whole(of(0)), unit: whole(of(1)) - whole(of(0)) };
         let prices = Prices {
             pay: linear(&|m| p.pay(m)),
             base: linear(&|m| p.base_fee(m)),
@@ -175,6 +178,7 @@ impl<'a> World<'a> {
                     purse: 0,
                     outside: 0,
                     answers: 0,
+                    lost: 0,
                     vesting: VecDeque::new(),
                     freezes: 0,
                     burst: Burst::Lies(0),
@@ -285,9 +289,7 @@ impl<'a> World<'a> {
         self.work(server_id, asked, if is_wrong { policy.effort } else { 1.0 });
         let (gain, pay) = (self.prices.gain, self.prices.pay.at(units));
         self.servers[server].answers += 1;
-        let is_bribed = is_wrong
-            && policy.bribe > 0.0
-            && self.users[user].policy == UserPolicy::TakesBribes;
+        let is_bribed = is_wrong && policy.bribe > 0.0 && self.users[user].policy == UserPolicy::TakesBribes;
         if is_wrong {
             self.tally(server_id).lies += 1;
             self.servers[server].outside += gain;
@@ -300,7 +302,8 @@ impl<'a> World<'a> {
         self.redeem(server, user, units);
         let latency = (self.rng.random::<f64>() * 2.0 * self.setup.latency * SECOND as f64) as u64;
         let ticket = self.now + latency + 2 * self.setup.period * SECOND;
-        let response = Response { server: server_id, user: user_id, units, is_wrong, is_bribed };
+        let seat = self.servers[server].lost;
+        let response = Response { server: server_id, seat, user: user_id, units, is_wrong, is_bribed };
         self.at(ticket, Event::Ticket(response));
     }
 
@@ -402,7 +405,9 @@ impl<'a> World<'a> {
             self.servers[response.server as usize].freezes += 1;
             self.servers[validator as usize].freezes += 1;
             self.tally(response.server).disputes += 1;
-            let case = Case { response, validator, validator_is_wrong, ballot: 0, owed: Vec::new() };
+            let validator_seat = self.servers[validator as usize].lost;
+            let case =
+                Case { response, validator, validator_seat, validator_is_wrong, ballot: 0, owed: Vec::new() };
             self.ballot(case);
         }
     }
@@ -439,6 +444,12 @@ impl<'a> World<'a> {
     }
 
     fn verdict(&mut self, mut case: Case) {
+        let has_lost = |server: u32, seat: u32| self.servers[server as usize].lost != seat;
+        if has_lost(case.response.server, case.response.seat) || has_lost(case.validator, case.validator_seat)
+        {
+            self.close(&case);
+            return;
+        }
         let size = usize::from(self.prices.juries[case.ballot]);
         let jury: Vec<u32> =
             sample(&mut self.rng, self.servers.len(), size).into_iter().map(|i| i as u32).collect();
@@ -504,15 +515,27 @@ impl<'a> World<'a> {
         }
     }
 
+    /// A seat in it is convicted already: the bond goes back, and jurors are paid what that conviction set aside for them.
+    fn close(&mut self, case: &Case) {
+        self.unfreeze(case);
+        self.tally(case.response.server).closed += 1;
+        let owed: Vec<_> = case.owed.iter().copied().filter(|(_, voted)| *voted).collect();
+        self.burnt -= self.pay_jurors(&owed);
+    }
+
     /// J of the opener's bond is spent: jurors who voted are paid, the rest burnt.
     fn void(&mut self, case: &Case, votes: &[(u32, Option<Digest>)]) {
         self.unfreeze(case);
         self.tally(case.response.server).void += 1;
-        let owed: Vec<_> =
-            case.owed.iter().copied().chain(votes.iter().map(|(juror, vote)| (*juror, vote.is_some()))).collect();
+        let owed: Vec<_> = case
+            .owed
+            .iter()
+            .copied()
+            .chain(votes.iter().map(|(juror, vote)| (*juror, vote.is_some())))
+            .collect();
         let paid = self.pay_jurors(&owed);
-        let budget = self.prices.juror_pay
-            * (i128::from(self.prices.juries[0]) + i128::from(self.prices.juries[1]));
+        let budget =
+            self.prices.juror_pay * (i128::from(self.prices.juries[0]) + i128::from(self.prices.juries[1]));
         self.users[case.response.user as usize].purse -= budget;
         self.to_openers -= budget;
         self.burnt += budget - paid;
@@ -540,6 +563,7 @@ impl<'a> World<'a> {
                 self.servers[party as usize].purse -= self.prices.stake;
                 left += self.prices.stake;
                 self.tally(party).convictions += 1;
+                self.servers[party as usize].lost += 1;
             }
         }
         let mut take = |wanted: i128| {
@@ -549,8 +573,11 @@ impl<'a> World<'a> {
         };
         let jurors = take(paid);
         let gas = take(self.prices.gas);
-        let refund =
-            if server_is_convicted { take(self.prices.pay.at(units) + self.prices.base.at(units)) } else { 0 };
+        let refund = if server_is_convicted {
+            take(self.prices.pay.at(units) + self.prices.base.at(units))
+        } else {
+            0
+        };
         let base = if server_is_convicted { self.prices.base.at(units) } else { 0 };
         let compensation = take(self.prices.stake / 3 + base);
         let other = take(self.prices.check_pay.at(units));
