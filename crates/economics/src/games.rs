@@ -204,13 +204,11 @@ fn solve(mut rows: Vec<Vec<BigRational>>) -> Option<Vec<BigRational>> {
         for value in &mut rows[column] {
             *value /= &lead;
         }
-        for row in 0..n {
-            if row != column && !rows[row][column].is_zero() {
-                let factor = rows[row][column].clone();
-                for place in 0..=n {
-                    let part = &factor * &rows[column][place];
-                    rows[row][place] -= part;
-                }
+        let lead = rows[column].clone();
+        for row in rows.iter_mut().enumerate().filter(|(row, _)| *row != column).map(|(_, row)| row) {
+            let factor = row[column].clone();
+            for (value, above) in row.iter_mut().zip(&lead) {
+                *value -= &factor * above;
             }
         }
     }

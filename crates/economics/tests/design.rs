@@ -1,5 +1,7 @@
 //! Designs lie on the edge: what is found is accepted, one unit less is not.
 
+#![allow(clippy::panic, reason = "clippy sees tests, but not their helpers")]
+
 use alloy_primitives::{Address, aliases::U96};
 use assay_economics::{
     conditions::{Condition, first_broken},

@@ -119,7 +119,7 @@ fn honesty_is_the_only_equilibrium_above_the_threshold() {
         let (above, below) = (&threshold * ratio(101, 100), &threshold * ratio(99, 100));
         let honest = vec![0; usize::try_from(n).unwrap_or(0) + 1];
         let solved = game.game(&above, false);
-        assert_eq!(solved.pure_equilibria(), [honest.clone()]);
+        assert_eq!(solved.pure_equilibria(), std::slice::from_ref(&honest));
         assert_eq!(solved.undominated(), honest.iter().map(|a| vec![*a]).collect::<Vec<_>>());
         for player in 0..honest.len() {
             assert_eq!(solved.dominant(player), Some(0), "n = {n}, player {player}");

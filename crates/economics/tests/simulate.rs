@@ -1,5 +1,7 @@
 //! The simulator against closed forms, and agents against honesty.
 
+#![allow(clippy::panic, reason = "clippy sees tests, but not their helpers")]
+
 use alloy_primitives::Address;
 use assay_economics::{
     conditions::first_broken,
