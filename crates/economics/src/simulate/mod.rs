@@ -8,6 +8,7 @@
 
 mod learn;
 mod policy;
+mod record;
 mod world;
 
 use assay_protocol::PoolParams;
@@ -16,6 +17,7 @@ use crate::conditions::{Condition, first_broken};
 
 pub use learn::{BestResponse, Generation, best_response, replicator};
 pub use policy::{Duty, Policy, UserPolicy};
+pub use record::{Ballot, Check, Digest, Exchange, Record};
 
 /// Servers that behave alike.
 #[derive(Debug, Clone, PartialEq)]
@@ -306,6 +308,15 @@ pub fn run(setup: &Setup) -> Result<Outcome, SetupError> {
         all.is_conserved &= outcome.is_conserved;
     }
     Ok(all)
+}
+
+/// One shard of `setup` with everything that happened in it; memory grows with the requests.
+///
+/// # Errors
+/// [`SetupError`]: what makes no sense.
+pub fn record(setup: &Setup) -> Result<Record, SetupError> {
+    setup.check()?;
+    Ok(world::World::new(setup, setup.seed, setup.requests).recorded())
 }
 
 fn nothing(setup: &Setup) -> Outcome {

@@ -8,7 +8,10 @@ use std::{
 use assay_protocol::{PoolParams, U256, quorum};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::index::sample};
 
-use super::{Duty, Outcome, Policy, Setup, Tally, UserPolicy};
+use super::{
+    Duty, Outcome, Policy, Setup, Tally, UserPolicy,
+    record::{Ballot, Check, Digest, Exchange, Record},
+};
 
 /// Microseconds, in which the clock counts.
 const SECOND: u64 = 1_000_000;
@@ -71,6 +74,8 @@ struct User {
 
 /// A response that is on its way through the protocol.
 struct Response {
+    /// Its place in the record, if there is one.
+    place: usize,
     server: u32,
     /// Which of its seats signed: how many it had lost before.
     seat: u32,
@@ -89,18 +94,6 @@ struct Case {
     ballot: usize,
     /// Juror pay that both ballots owe.
     owed: Vec<(u32, bool)>,
-}
-
-/// What a party committed to, and a verdict may be for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Digest {
-    Right,
-    /// The wrong one of the server.
-    Servers,
-    /// The wrong one of the validator.
-    Validators,
-    /// A guess, which nobody shares.
-    Another,
 }
 
 enum Event {
@@ -147,6 +140,7 @@ pub(super) struct World<'a> {
     to_openers: i128,
     rng: StdRng,
     tallies: Vec<Tally>,
+    exchanges: Option<Vec<Exchange>>,
 }
 
 impl<'a> World<'a> {
@@ -201,11 +195,49 @@ impl<'a> World<'a> {
             to_openers: 0,
             rng: StdRng::seed_from_u64(seed),
             tallies: vec![Tally::default(); setup.groups.len()],
+            exchanges: None,
         }
+    }
+
+    /// Runs to the end and keeps what happened.
+    pub(super) fn recorded(mut self) -> Record {
+        self.exchanges = Some(Vec::new());
+        self.finish();
+        Record {
+            exchanges: self.exchanges.take().unwrap_or_default(),
+            servers: self.servers.iter().map(|s| s.purse).collect(),
+            users: self.users.iter().map(|u| u.purse).collect(),
+            burnt: self.burnt,
+        }
+    }
+
+    fn record(&mut self, response: &Response) -> Option<&mut Exchange> {
+        self.exchanges.as_mut().and_then(|all| all.get_mut(response.place))
     }
 
     /// Runs until nothing is on its way any more, and everything that was earned is free.
     pub(super) fn run(mut self) -> Outcome {
+        self.finish();
+        let held: i128 = self.servers.iter().map(|s| s.purse).sum::<i128>()
+            + self.users.iter().map(|u| u.purse).sum::<i128>();
+        for user in &self.users {
+            if let UserPolicy::OwnedBy(server) = user.policy {
+                self.servers[server as usize].outside += user.purse;
+            }
+        }
+        for server in &self.servers {
+            self.tallies[server.group].add(server.answers, server.purse + server.outside);
+        }
+        Outcome {
+            groups: self.tallies,
+            burnt: self.burnt,
+            to_openers: self.to_openers,
+            // Purses start empty.
+            is_conserved: held + self.burnt == 0,
+        }
+    }
+
+    fn finish(&mut self) {
         self.at(0, Event::Request);
         while let Some(Reverse(entry)) = self.queue.pop() {
             self.now = entry.time;
@@ -222,23 +254,6 @@ impl<'a> World<'a> {
         // Leaving, users take their money; e-money that checks did not use is burnt.
         for user in &mut self.users {
             self.burnt += std::mem::take(&mut user.e_money);
-        }
-        let held: i128 = self.servers.iter().map(|s| s.purse).sum::<i128>()
-            + self.users.iter().map(|u| u.purse).sum::<i128>();
-        for user in &self.users {
-            if let UserPolicy::OwnedBy(server) = user.policy {
-                self.servers[server as usize].outside += user.purse;
-            }
-        }
-        for server in &self.servers {
-            self.tallies[server.group].add(server.answers, server.purse + server.outside);
-        }
-        // Purses start empty.
-        Outcome {
-            groups: self.tallies,
-            burnt: self.burnt,
-            to_openers: self.to_openers,
-            is_conserved: held + self.burnt == 0,
         }
     }
 
@@ -303,7 +318,11 @@ impl<'a> World<'a> {
         let latency = (self.rng.random::<f64>() * 2.0 * self.setup.latency * SECOND as f64) as u64;
         let ticket = self.now + latency + 2 * self.setup.period * SECOND;
         let seat = self.servers[server].lost;
-        let response = Response { server: server_id, seat, user: user_id, units, is_wrong, is_bribed };
+        let place = self.exchanges.as_ref().map_or(0, Vec::len);
+        if let Some(all) = &mut self.exchanges {
+            all.push(Exchange { server: server_id, user: user_id, units, is_wrong, check: None });
+        }
+        let response = Response { place, server: server_id, seat, user: user_id, units, is_wrong, is_bribed };
         self.at(ticket, Event::Ticket(response));
     }
 
@@ -399,6 +418,10 @@ impl<'a> World<'a> {
         };
         // A guess never meets another wrong digest; friends share theirs.
         let alike = if response.is_wrong { is_friend } else { !validator_is_wrong };
+        if let Some(exchange) = self.record(&response) {
+            exchange.check =
+                Some(Check { validator, validator_is_wrong, is_alike: alike, ballots: Vec::new() });
+        }
         if alike {
             self.pay_check(&response, validator);
         } else {
@@ -479,6 +502,9 @@ impl<'a> World<'a> {
                 (juror, vote)
             })
             .collect();
+        if let Some(check) = self.record(&case.response).and_then(|e| e.check.as_mut()) {
+            check.ballots.push(Ballot { votes: votes.clone() });
+        }
         let needed = usize::from(quorum(self.prices.juries[case.ballot]));
         let reached = |digest| votes.iter().filter(|(_, vote)| *vote == Some(digest)).count() >= needed;
         let verdict =
