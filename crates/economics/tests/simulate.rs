@@ -143,42 +143,43 @@ fn every_agent_conserves_and_none_but_the_honest_gains() {
     }
 }
 
-#[test]
-fn serving_oneself_loses_the_burn() {
-    let mut s = setup(50_000);
-    // The last server asks itself, answers whatever, and never challenges.
-    s.groups[0].servers = 99;
-    let lazy = Policy { lie: 1.0, inflate: true, ..Policy::HONEST };
-    s.groups.push(assay_economics::simulate::Group { name: "self-dealing".into(), servers: 1, policy: lazy });
+/// Nobody but its own users asks the last server.
+fn by_itself(name: &str, requests: u64) -> Setup {
+    let mut s = setup(requests).with(name, 0.01, Policy::of(name).unwrap_or(Policy::HONEST));
     s.params.prices.outsideGain = alloy_primitives::aliases::U96::ZERO;
     s.users = vec![UserPolicy::OwnedBy(99)];
+    s
+}
+
+#[test]
+fn serving_oneself_loses_the_burn() {
+    let s = by_itself("self-dealing", 50_000);
     let out = run(&s).unwrap_or_else(|error| panic!("{error}"));
     assert!(out.is_conserved);
     let g = &out.groups[1];
     assert_eq!((g.challenged, g.answers), (0, 50_000));
     // E-money is burnt in the end as well, since nothing of it is used.
     let m = u64::from(s.params.limits.maxUnits);
-    let loss = number(s.params.base_fee(m)) * 50_000.0;
-    assert_eq!(-g.profit as f64, loss);
+    assert_eq!(-g.profit as f64, number(s.params.base_fee(m)) * 50_000.0);
     assert!(risks::self_dealing_loss(&s.params, m).to_f64() > Some(0.0));
 }
 
 #[test]
 fn convicting_oneself_loses_too() {
-    let mut s = setup(20_000);
-    s.groups[0].servers = 99;
-    let lazy = Policy { lie: 1.0, inflate: true, ..Policy::HONEST };
-    s.groups.push(assay_economics::simulate::Group {
-        name: "self-convicting".into(),
-        servers: 1,
-        policy: lazy,
-    });
-    s.users = vec![UserPolicy::OwnedBy(99)];
-    s.self_convicts = true;
-    let out = run(&s).unwrap_or_else(|error| panic!("{error}"));
+    let out = run(&by_itself("self-convicting", 20_000)).unwrap_or_else(|error| panic!("{error}"));
     assert!(out.is_conserved);
     assert!(out.groups[1].convictions > 0);
     assert!(out.groups[1].profit < 0);
+}
+
+#[test]
+fn grinding_tickets_pays_only_who_can_foresee_them() {
+    let policy = Policy::of("ticket-grinding").unwrap_or(Policy::HONEST);
+    let mut s = setup(50_000).with("grinding", 0.1, policy);
+    let advantage = |s: &Setup| run(s).map(|out| out.advantage(1)).unwrap_or_else(|error| panic!("{error}"));
+    assert!(advantage(&s).mean < 0.0);
+    s.foreseen = true;
+    assert!(advantage(&s).is_above_zero(3.0));
 }
 
 /// Each broken on its own, the attack that it guards against earns.

@@ -328,6 +328,17 @@ fn broken(s: &Subject) -> Result<Part, SetupError> {
         "many lies at once",
         format!("{} instead of {}", interval(without), interval(with)),
     );
+    let grinding = Policy { grind: 100, lie: 1.0, inflate: true, ..Policy::HONEST };
+    let mut all = setup(s, s.requests).with("grinding", DEVIATING, grinding);
+    let hidden = run(&all)?.advantage(1);
+    all.foreseen = true;
+    let known = run(&all)?.advantage(1);
+    show(
+        "hidden tickets",
+        "a ticket known when the answer is signed",
+        "signs the one of 100 versions that is not drawn",
+        format!("{} instead of {}", interval(known), interval(hidden)),
+    );
     let mut free = s.params.clone();
     (free.prices.feeFixed, free.prices.feeUnit) = Default::default();
     let m = u64::from(s.params.limits.maxUnits);

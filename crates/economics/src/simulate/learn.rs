@@ -2,7 +2,7 @@
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use super::{Duty, Estimate, Policy, Setup, SetupError, run};
+use super::{Duty, Estimate, OwnUsers, Policy, Setup, SetupError, run};
 
 /// The best policy that a search found for some servers among honest ones.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,7 +31,7 @@ pub fn best_response(
     let mut known: Vec<Policy> = Policy::named()
         .into_iter()
         .map(|(_, policy)| policy)
-        .filter(|p| p.colludes == colludes && p.bribe == 0.0)
+        .filter(|p| p.colludes == colludes && p.bribe == 0.0 && p.own_users == OwnUsers::None)
         .collect();
     let mut best: Option<(Policy, f64)> = None;
     for step in 0..tries {
@@ -73,6 +73,8 @@ fn random(colludes: bool, rng: &mut StdRng) -> Policy {
         burst: if rng.random_bool(0.7) { 0 } else { rng.random_range(1..200) },
         silent: if rng.random_bool(0.8) { 0.0 } else { rng.random::<f64>() * 0.5 },
         bribe: 0.0,
+        grind: 1,
+        own_users: OwnUsers::None,
         check: duty(rng),
         vote: duty(rng),
         colludes,

@@ -16,7 +16,7 @@ use assay_protocol::PoolParams;
 use crate::conditions::{Condition, first_broken};
 
 pub use learn::{BestResponse, Generation, best_response, replicator};
-pub use policy::{Duty, Policy, UserPolicy};
+pub use policy::{Duty, OwnUsers, Policy, UserPolicy};
 pub use record::{Ballot, Check, Digest, Exchange, Record};
 
 /// Servers that behave alike.
@@ -47,8 +47,8 @@ pub struct Setup {
     pub requests_a_second: f64,
     /// Mean seconds from a request to its answer.
     pub latency: f64,
-    /// Whether servers have their own users convict them.
-    pub self_convicts: bool,
+    /// Whether a ticket can be known when an answer is signed; by the protocol it can't.
+    pub foreseen: bool,
     /// Whether a conviction burns what is vesting; contracts always do.
     pub forfeiture: bool,
     /// Worlds of their own.
@@ -93,7 +93,7 @@ impl Setup {
             requests: 100_000,
             requests_a_second: 1.0,
             latency: 1.0,
-            self_convicts: false,
+            foreseen: false,
             forfeiture: true,
             shards: 8,
             seed: 1,
@@ -118,6 +118,11 @@ impl Setup {
         let mut setup = self.with(name, share, policy.clone());
         if policy.bribe > 0.0 {
             setup.users.fill(UserPolicy::TakesBribes);
+        }
+        if policy.own_users != OwnUsers::None {
+            let servers: u32 = setup.groups.iter().map(|g| g.servers).sum();
+            let own = setup.groups.last().map_or(0, |g| g.servers);
+            setup.users.extend((servers - own..servers).map(UserPolicy::OwnedBy));
         }
         if policy.vote != Duty::Work {
             setup = setup.with("lying", 0.1, Policy { lie: 1.0, ..Policy::HONEST });

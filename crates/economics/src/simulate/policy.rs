@@ -17,12 +17,27 @@ pub struct Policy {
     pub silent: f64,
     /// Share of its pay that it gives the user of a wrong answer for not challenging it.
     pub bribe: f64,
+    /// Signs the one of so many versions of an answer whose ticket it likes best; in vain, as tickets are drawn later.
+    pub grind: u32,
+    /// What it does with users of its own. Its lies go to them alone.
+    pub own_users: OwnUsers,
     /// As a validator.
     pub check: Duty,
     /// As a juror.
     pub vote: Duty,
     /// Whether it helps others of its kind: copies their answers as a validator, votes for them as a juror.
     pub colludes: bool,
+}
+
+/// What a server does with users of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnUsers {
+    /// It has none.
+    None,
+    /// Answers them with nothing and is never challenged, for the pay.
+    Deal,
+    /// Has them convict it, for the compensation.
+    Convict,
 }
 
 /// How a server does work that it was drawn for.
@@ -48,6 +63,8 @@ impl Policy {
         burst: 0,
         silent: 0.0,
         bribe: 0.0,
+        grind: 1,
+        own_users: OwnUsers::None,
         check: Duty::Work,
         vote: Duty::Work,
         colludes: false,
@@ -64,6 +81,12 @@ impl Policy {
             ("seldom lying", Self { lie: 0.01, inflate: true, ..honest.clone() }),
             ("downgrading", Self { lie: 1.0, effort: 0.3, ..honest.clone() }),
             ("burst-cheating", Self { lie: 1.0, inflate: true, burst: 20, ..honest.clone() }),
+            ("ticket-grinding", Self { lie: 1.0, inflate: true, grind: 100, ..honest.clone() }),
+            ("self-dealing", Self { lie: 1.0, inflate: true, own_users: OwnUsers::Deal, ..honest.clone() }),
+            (
+                "self-convicting",
+                Self { lie: 1.0, inflate: true, own_users: OwnUsers::Convict, ..honest.clone() },
+            ),
             ("bribing", Self { lie: 1.0, inflate: true, bribe: 0.5, ..honest.clone() }),
             ("lazy validator", Self { check: Duty::Guess, ..honest.clone() }),
             ("silent validator", Self { check: Duty::Silent, ..honest.clone() }),
@@ -90,6 +113,6 @@ pub enum UserPolicy {
     Skips,
     /// Challenges unless it is paid not to.
     TakesBribes,
-    /// Belongs to the server of that number and asks it alone; challenges where that brings their purse more.
+    /// Belongs to the server of that number and asks it alone; challenges if the server wants it.
     OwnedBy(u32),
 }

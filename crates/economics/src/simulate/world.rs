@@ -9,7 +9,7 @@ use assay_protocol::{PoolParams, U256, quorum};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::index::sample};
 
 use super::{
-    Duty, Outcome, Policy, Setup, Tally, UserPolicy,
+    Duty, Outcome, OwnUsers, Policy, Setup, Tally, UserPolicy,
     record::{Ballot, Check, Digest, Exchange, Record},
 };
 
@@ -299,7 +299,8 @@ impl<'a> World<'a> {
             self.tally(server_id).unanswered += 1;
             return;
         }
-        let is_wrong = self.lies(server, asked);
+        let is_own = matches!(self.users[user].policy, UserPolicy::OwnedBy(_));
+        let is_wrong = (is_own || policy.own_users == OwnUsers::None) && self.lies(server, asked);
         let units = if is_wrong && policy.inflate { self.prices.max_units } else { asked };
         self.work(server_id, asked, if is_wrong { policy.effort } else { 1.0 });
         let (gain, pay) = (self.prices.gain, self.prices.pay.at(units));
@@ -384,15 +385,18 @@ impl<'a> World<'a> {
 
     fn ticket(&mut self, response: Response) {
         let rate = self.params.challenge_rate(u64::from(response.units));
-        if U256::from(self.rng.random::<u64>()) >= rate {
+        // Who knows tickets signs the version that is not drawn, if there is one.
+        let versions = if self.setup.foreseen { self.policy(response.server).grind.max(1) } else { 1 };
+        if (0..versions).any(|_| U256::from(self.rng.random::<u64>()) >= rate) {
             return;
         }
         let challenges = match self.users[response.user as usize].policy {
             UserPolicy::Challenges => true,
             UserPolicy::Skips => false,
             UserPolicy::TakesBribes => !response.is_bribed,
-            // Its own lie is shown only if what a conviction pays out exceeds what it takes.
-            UserPolicy::OwnedBy(_) => self.setup.self_convicts && response.is_wrong,
+            UserPolicy::OwnedBy(server) => {
+                self.policy(server).own_users == OwnUsers::Convict && response.is_wrong
+            }
         };
         if !challenges {
             return;
