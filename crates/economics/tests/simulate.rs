@@ -214,9 +214,16 @@ fn with_a_condition_broken_its_attack_earns() {
     let mut kept = Setup { forfeiture: false, requests_a_second: 200.0, params: edge, ..setup(400_000) };
     kept.groups[0].servers = 50;
     let with = advantage(Setup { forfeiture: true, ..kept.clone() }, 0.02, burst.clone());
-    let without = advantage(kept, 0.02, burst);
+    let without = advantage(kept.clone(), 0.02, burst.clone());
     assert!(without.is_above_zero(3.0), "Forfeiture: {without:?}");
     assert!(!with.is_above_zero(0.0), "Forfeiture: {with:?}");
+
+    // Windows: pay that is free before the last moment for a dispute is not forfeited.
+    (kept.forfeiture, kept.hesitation) = (true, u64::from(kept.params.windows.dispute));
+    let late = advantage(kept.clone(), 0.02, burst.clone());
+    (kept.params.windows.vesting, kept.params.windows.epoch) = (1, 3);
+    let early = advantage(kept, 0.02, burst);
+    assert!(early.is_above_zero(3.0) && !late.is_above_zero(0.0), "Windows: {early:?} {late:?}");
 
     // Positive burn: base fees that come back as e-money for checks by friends.
     let mut p = pool();

@@ -93,6 +93,7 @@ fn payoffs() -> Part {
         note:
             "An asserter with a tenth of the stake on its side. The lines cross at Proposition 1's 0.735 %."
                 .to_owned(),
+        command: "assay economics report POOL.toml".to_owned(),
         name: "payoffs",
         svg: lines(&x, &y, &[line("honest", &|p| game.honest(p)), line("cheating", &|p| game.cheat(p))]),
     })
@@ -107,6 +108,7 @@ fn over_collusion() -> Part {
     Part::Chart(Chart {
         title: "Equilibria over p and r".to_owned(),
         note: "How many validators make honesty dominant, at R = 1.2 C and S = 150 C.".to_owned(),
+        command: "assay economics report POOL.toml".to_owned(),
         name: "regions-collusion",
         svg: map(&x, &y, &["one validator does", "three do", "five do", "five don't"], |r, p| {
             [1, 3, 5].into_iter().position(|n| safe(n, r, p)).unwrap_or(3)
@@ -120,6 +122,7 @@ fn over_stake() -> Part {
     Part::Chart(Chart {
         title: "Equilibria over p and S".to_owned(),
         note: "One validator, r = 0.1. Along the edge p(1 − r)(R + S) = C.".to_owned(),
+        command: "assay economics report POOL.toml".to_owned(),
         name: "regions-stake",
         svg: map(&x, &y, &REGIONS, |stake, p| {
             let game = Sampling::single(ratio(1, 1), ratio(12, 10), near(stake), ratio(1, 10));

@@ -36,6 +36,8 @@ pub struct Chart {
     pub title: String,
     /// What it shows.
     pub note: String,
+    /// The command that draws it.
+    pub command: String,
     /// Name of its file, without an ending.
     pub name: &'static str,
     /// The picture.
@@ -163,10 +165,11 @@ pub fn html(parts: &[Part]) -> String {
             Part::Chart(c) => {
                 let _ = write!(
                     out,
-                    "<h2>{}</h2><figure>{}<figcaption>{}</figcaption></figure>",
+                    "<h2>{}</h2><figure>{}<figcaption>{} <code>{}</code></figcaption></figure>",
                     escape(&c.title),
                     c.svg,
-                    escape(&c.note)
+                    escape(&c.note),
+                    escape(&c.command)
                 );
             }
         }

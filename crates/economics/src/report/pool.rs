@@ -145,6 +145,7 @@ fn frontier(s: &Subject) -> Part {
     Part::Chart(Chart {
         title: "The smallest stake that the contract accepts".to_owned(),
         note: "All else as in the pool. Where the line ends on the right, base fees no longer pay for the checks; where it is flat, payouts and not deterrence set the stake.".to_owned(),
+        command: format!("assay economics report {} --seed {}", s.file, s.seed),
         name: "frontier",
         svg: lines(
             &Axis::logarithmic("challenge rate p", least, most),
@@ -224,6 +225,7 @@ fn bursts() -> Part {
     Part::Chart(Chart {
         title: "Many wrong answers at once".to_owned(),
         note: "The paper's numbers, at a rate 5 % above Proposition 1's. With rewards kept, thirteen lies pay; with forfeiture none do.".to_owned(),
+        command: "assay economics report POOL.toml".to_owned(),
         name: "bursts",
         svg: lines(
             &Axis::linear("wrong answers at once", 1.0, 40.0),
@@ -328,6 +330,16 @@ fn broken(s: &Subject) -> Result<Part, SetupError> {
         "many lies at once",
         format!("{} instead of {}", interval(without), interval(with)),
     );
+    (all.forfeiture, all.hesitation) = (true, u64::from(s.params.windows.dispute));
+    let late = run(&all)?.advantage(1);
+    let period = u32::try_from(s.period).unwrap_or(u32::MAX);
+    (all.params.windows.vesting, all.params.windows.epoch) = (1, period);
+    show(
+        "Windows",
+        "pay vests for one round, disputes come at the end of their window",
+        "many lies at once, paid before",
+        format!("{} instead of {}", interval(run(&all)?.advantage(1)), interval(late)),
+    );
     let grinding = Policy { grind: 100, lie: 1.0, inflate: true, ..Policy::HONEST };
     let mut all = setup(s, s.requests).with("grinding", DEVIATING, grinding);
     let hidden = run(&all)?.advantage(1);
@@ -347,9 +359,31 @@ fn broken(s: &Subject) -> Result<Part, SetupError> {
         "no base fee",
         "serves itself",
         format!(
-            "loses {} instead of {} a response",
-            micro(number(&risks::self_dealing_loss(&free, m))),
+            "earns {} instead of losing {} a response",
+            micro(-number(&risks::self_dealing_loss(&free, m))),
             micro(number(&risks::self_dealing_loss(&s.params, m)))
+        ),
+    );
+    let amount = |x: u128| micro(x as f64);
+    let work = s.params.prices.costUnit.to::<u128>() * u128::from(s.params.limits.maxUnits);
+    show(
+        "Participation",
+        "jurors paid nothing and fined nothing",
+        "jurors stay away",
+        format!(
+            "working at the largest response loses {}, instead of earning {}",
+            amount(work),
+            amount(s.params.prices.jurorPay.to::<u128>().saturating_sub(work))
+        ),
+    );
+    show(
+        "Bond",
+        "no bond",
+        "a new user answers no claim",
+        format!(
+            "its first check, {}, is not paid, and the validator's work, {}, is lost",
+            micro(s.params.check(m).to::<u128>() as f64),
+            amount(work)
         ),
     );
     if let Some(v) = verdicts(1_000, 450, 0, u64::from(s.params.limits.firstJury)) {
@@ -417,6 +451,7 @@ fn population(s: &Subject) -> Result<Part, SetupError> {
     Ok(Part::Chart(Chart {
         title: "A population that copies what pays".to_owned(),
         note: "Replicator dynamics from equal shares, profits from simulations.".to_owned(),
+        command: format!("assay economics report {} --seed {}", s.file, s.seed),
         name: "population",
         svg: lines(&Axis::linear("generation", 0.0, 30.0), &Axis::linear("share of servers", 0.0, 1.0), &all),
     }))

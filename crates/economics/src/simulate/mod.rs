@@ -47,6 +47,8 @@ pub struct Setup {
     pub requests_a_second: f64,
     /// Mean seconds from a request to its answer.
     pub latency: f64,
+    /// Seconds that users take to act on a ticket; the protocol allows them the dispute window.
+    pub hesitation: u64,
     /// Whether a ticket can be known when an answer is signed; by the protocol it can't.
     pub foreseen: bool,
     /// Whether a conviction burns what is vesting; contracts always do.
@@ -93,6 +95,7 @@ impl Setup {
             requests: 100_000,
             requests_a_second: 1.0,
             latency: 1.0,
+            hesitation: 0,
             foreseen: false,
             forfeiture: true,
             shards: 8,

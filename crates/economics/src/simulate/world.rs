@@ -317,7 +317,7 @@ impl<'a> World<'a> {
         }
         self.redeem(server, user, units);
         let latency = (self.rng.random::<f64>() * 2.0 * self.setup.latency * SECOND as f64) as u64;
-        let ticket = self.now + latency + 2 * self.setup.period * SECOND;
+        let ticket = self.now + latency + (2 * self.setup.period + self.setup.hesitation) * SECOND;
         let seat = self.servers[server].lost;
         let place = self.exchanges.as_ref().map_or(0, Vec::len);
         if let Some(all) = &mut self.exchanges {
