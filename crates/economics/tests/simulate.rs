@@ -172,6 +172,18 @@ fn convicting_oneself_loses_too() {
     assert!(out.groups[1].profit < 0);
 }
 
+/// Who lies, leaves and comes back under another name is still slashed for what it signed.
+#[test]
+fn hit_and_run_loses_too() {
+    let policy = Policy::of("burst-cheating").unwrap_or(Policy::HONEST);
+    let mut s = setup(100_000).with("hit and run", 0.1, policy);
+    let stays = run(&s).unwrap_or_else(|error| panic!("{error}"));
+    s.churn = 0.05;
+    let leaves = run(&s).unwrap_or_else(|error| panic!("{error}"));
+    assert!(leaves.is_conserved && leaves.groups[1].lies > stays.groups[1].lies);
+    assert!(leaves.advantage(1).mean < -3.0 * leaves.advantage(1).error);
+}
+
 #[test]
 fn grinding_tickets_pays_only_who_can_foresee_them() {
     let policy = Policy::of("ticket-grinding").unwrap_or(Policy::HONEST);
@@ -273,6 +285,7 @@ fn nonsense_is_refused() {
         refuse(&|s| s.groups[0].servers = 15),
         Some(SetupError::TooFewServers { servers: 15, jury: pool().limits.secondJury })
     );
+    assert_eq!(refuse(&|s| s.churn = 2.0), Some(SetupError::NotAShare("churn".to_owned())));
     assert_eq!(refuse(&|s| s.users.clear()), Some(SetupError::Nothing));
     assert_eq!(refuse(&|s| s.requests = 0), Some(SetupError::Nothing));
     assert_eq!(refuse(&|s| s.shards = 0), Some(SetupError::Nothing));

@@ -8,7 +8,10 @@ use super::{
     chart::{Axis, Line, lines, map},
     percent, row,
 };
-use crate::paper::{Optimistic, Sampling};
+use crate::{
+    chances::binomial_tail,
+    paper::{Optimistic, Sampling},
+};
 
 const COMMAND: &str = "assay economics report --text";
 
@@ -31,7 +34,15 @@ fn example(validators: u64, collusion: BigRational) -> Sampling {
 }
 
 pub(super) fn parts() -> Vec<Part> {
-    vec![thresholds(), optimistic(), payoffs(), over_collusion(), over_stake(), beside_others()]
+    vec![
+        thresholds(),
+        optimistic(),
+        payoffs(),
+        over_collusion(),
+        over_stake(),
+        practicality(),
+        beside_others(),
+    ]
 }
 
 fn thresholds() -> Part {
@@ -128,6 +139,31 @@ fn over_stake() -> Part {
             let game = Sampling::single(ratio(1, 1), ratio(12, 10), near(stake), ratio(1, 10));
             usize::from(game.threshold().is_none_or(|least| near(p) <= least))
         }),
+    })
+}
+
+/// The smallest S with `p·caught·(pay + S_net) > pay + g`, where `S_net = S − (S/3 + fee + base + pay + J)` and the base fee is
+/// the pay: all in units of K, what computing the largest request costs.
+fn least_stake(gain: f64, jurors: f64, caught: f64) -> f64 {
+    let (p, pay) = (0.01, 1.2);
+    let net = (pay + gain) / (p * caught) - pay;
+    1.5 * (net + 4.0 * pay + jurors)
+}
+
+fn practicality() -> Part {
+    let blocked = |size: u64, least: u64| number(&binomial_tail(size, least, &ratio(3, 10)));
+    let both = 0.7 * (1.0 - blocked(5, 2) * blocked(15, 6));
+    let line = |name: &str, gain: f64| {
+        let of = |jurors, caught| format!("{:.0} K", least_stake(gain, jurors, caught));
+        vec![name.to_owned(), of(15.0, 0.7), of(20.0, both)]
+    };
+    Part::Table(Table {
+        title: "How large a stake must be".to_owned(),
+        note: "In K, the cost of computing the largest request ($0.004 for a small model); p = 1 %, r = 0.3, pay and base fee 1.2 K each, a juror paid K. Gas is left out, and sets the floor of real pools."
+            .to_owned(),
+        command: COMMAND.to_owned(),
+        header: row(["outside gain", "one jury of 15 that is never blocked", "juries of 5 and 15, blocked as drawn"]),
+        rows: vec![line("0", 0.0), line("10 K", 10.0)],
     })
 }
 

@@ -49,6 +49,9 @@ pub struct Setup {
     pub latency: f64,
     /// Seconds that users take to act on a ticket; the protocol allows them the dispute window.
     pub hesitation: u64,
+    /// Chance that a server leaves after a request and another of its kind takes its place. What it signed and earned stays with
+    /// it until its windows end.
+    pub churn: f64,
     /// Whether a ticket can be known when an answer is signed; by the protocol it can't.
     pub foreseen: bool,
     /// Whether a conviction burns what is vesting; contracts always do.
@@ -80,7 +83,7 @@ pub enum SetupError {
     #[error("a user belongs to server {0}, which is not there")]
     OwnerUnknown(u32),
     /// A share that is none.
-    #[error("group {0:?}: shares lie between 0 and 1")]
+    #[error("{0}: shares lie between 0 and 1")]
     NotAShare(String),
 }
 
@@ -96,6 +99,7 @@ impl Setup {
             requests_a_second: 1.0,
             latency: 1.0,
             hesitation: 0,
+            churn: 0.0,
             foreseen: false,
             forfeiture: true,
             shards: 8,
@@ -152,6 +156,9 @@ impl Setup {
             {
                 return Err(SetupError::OwnerUnknown(*server));
             }
+        }
+        if !(0.0..=1.0).contains(&self.churn) {
+            return Err(SetupError::NotAShare("churn".to_owned()));
         }
         for g in &self.groups {
             let p = &g.policy;

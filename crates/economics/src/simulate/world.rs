@@ -316,6 +316,7 @@ impl<'a> World<'a> {
             self.users[user].purse += bribe;
         }
         self.redeem(server, user, units);
+        self.maybe_replace(server);
         let latency = (self.rng.random::<f64>() * 2.0 * self.setup.latency * SECOND as f64) as u64;
         let ticket = self.now + latency + (2 * self.setup.period + self.setup.hesitation) * SECOND;
         let seat = self.servers[server].lost;
@@ -325,6 +326,13 @@ impl<'a> World<'a> {
         }
         let response = Response { place, server: server_id, seat, user: user_id, units, is_wrong, is_bribed };
         self.at(ticket, Event::Ticket(response));
+    }
+
+    /// A newcomer owes nothing to the past of its place: one that cheats in bursts begins again.
+    fn maybe_replace(&mut self, server: usize) {
+        if self.setup.churn > 0.0 && self.rng.random_bool(self.setup.churn) {
+            self.servers[server].burst = Burst::Lies(0);
+        }
     }
 
     fn lies(&mut self, server: usize, units: u32) -> bool {
