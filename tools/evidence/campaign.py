@@ -13,7 +13,7 @@ PART = 64
 
 
 def _only_the_campaign(path, text):
-    if path.endswith(".s.sol") or re.match(r"contracts/test/(unit|fuzz|symbolic)/", path):
+    if path.endswith((".s.sol", "/Scripts.sol")) or re.match(r"contracts/test/(unit|fuzz|symbolic)/", path):
         return None
     return common.without_inline_config(path, text)
 
@@ -23,7 +23,7 @@ def prove(runs=RUNS, depth=DEPTH):
     start = time.monotonic()
     tree, mark = common.workspace("campaign", _only_the_campaign)
     say("campaign: building")
-    common.must([common.FORGE, "build"], cwd=tree)
+    common.build(tree)
     log = common.STATE / "campaign" / f"results-{mark}-{depth}.jsonl"
     done = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     parts = -(-runs // PART)
@@ -60,7 +60,7 @@ def _seed(part):
 def _part(tree, part, depth):
     env = {"FOUNDRY_INVARIANT_RUNS": str(PART), "FOUNDRY_INVARIANT_DEPTH": str(depth)}
     command = [common.FORGE, "test", "--fuzz-seed", _seed(part)]
-    code, output = common.run(command, cwd=tree, env=env, log=common.STATE / "campaign/last.log")
+    code, output = common.run(command, cwd=tree, env=common.TESTS | env, log=common.STATE / "campaign/last.log")
     passed = re.search(r"^\[PASS\] invariant_\w+\(\) \(runs: (\d+), calls: (\d+), reverts: (\d+)\)", output, flags=re.M)
     if code or not passed:
         # The log holds the moves that broke it; forge keeps them too, and tries them first the next time.

@@ -19,6 +19,8 @@ STATE = ROOT / "target/evidence"
 REPORTS = ROOT / "evidence"
 FORGE = ROOT / "node_modules/.bin/forge"
 HERE = pathlib.Path(__file__).resolve().parent
+# What forge is told for tests; without it, it makes the contracts that they load.
+TESTS = {"FOUNDRY_PROFILE": "test"}
 
 
 class Failed(Exception):
@@ -124,6 +126,12 @@ def workspace(name, edit=lambda path, text: text):
             (place / link).symlink_to(ROOT / link)
     (place / "deployments").mkdir(exist_ok=True)
     return place, hashlib.sha256(repr(sorted(wanted.items())).encode()).hexdigest()[:16]
+
+
+def build(tree):
+    """The contracts as they are shipped, then the tests of a workspace."""
+    must([FORGE, "build"], cwd=tree)
+    must([FORGE, "build"], cwd=tree, env=TESTS)
 
 
 def without_inline_config(path, text):
