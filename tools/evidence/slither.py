@@ -1,10 +1,13 @@
 """Static analysis by slither: every finding is fixed or has a reason in evidence/reasons.toml."""
 
 import json
+import re
 import time
 
 import common
 from common import Failed, say
+
+IMPACTS = ["High", "Medium", "Low", "Informational", "Optimization"]
 
 
 def _only_the_contracts(path, text):
@@ -28,16 +31,23 @@ def prove():
     if not answer["success"]:
         raise Failed("slither failed: " + str(answer["error"])[-4000:])
     known = common.reasons("slither")
-    lines, counts, unexplained = [], {}, 0
-    for finding in sorted(map(_finding, answer["results"].get("detectors", []))):
-        impact, check, place, text = finding
+    counts, rows, unexplained = {}, {}, 0
+    for impact, check, place, text in sorted(map(_finding, answer["results"].get("detectors", []))):
         counts[impact] = counts.get(impact, 0) + 1
-        reason = known.get(f"{check} {place}") or known.get(check)
-        unexplained += not reason
-        lines.append(f"- {impact}, {check}, {place}: {text} {reason or '**Unexplained.**'}")
-    figures = {"findings": len(lines), "unexplained": unexplained} | {f"{k.lower()}": v for k, v in counts.items()}
-    figures["detectors"] = output.count("INFO:Detectors") or None
-    body = "## Findings\n\nReasons are in reasons.toml, by detector and place, or by detector.\n\n" + "\n".join(lines)
+        name = next((one for one in (f"{check} {place}", check) if one in known), None)
+        unexplained += not name
+        # A reason that fits all findings of a detector is given once.
+        row = (impact, name or f"{check} {place}: {text}")
+        rows[row] = rows.get(row, 0) + 1
+    figures = {"findings": sum(counts.values()), "unexplained": unexplained}
+    figures |= {impact.lower(): count for impact, count in counts.items()}
+    figures["detectors"] = int(re.search(r"with (\d+) detectors", output)[1])
+    lines = ["| impact | finding | times | reason |", "|---|---|---|---|"]
+    lines += [
+        f"| {impact} | {name} | {times} | {known.get(name, '**Unexplained.**')} |"
+        for (impact, name), times in sorted(rows.items(), key=lambda row: (IMPACTS.index(row[0][0]), row[0][1]))
+    ]
+    body = "Reasons are in reasons.toml, by detector and place, or by detector.\n\n" + "\n".join(lines)
     return common.report("slither", "Static analysis", unexplained == 0, figures, body, time.monotonic() - start)
 
 

@@ -283,7 +283,7 @@ contract Handler is Players {
     /// for nothing.
     function check(uint256 u, uint256 s, uint256 dice) external move(u) {
         (uint256 server, bool found) = _server(s);
-        if (!found || !_isOpen()) return;
+        if (!found || !_isOpen() || !_isCheckable(server)) return;
         bytes32 a = dice % 3 == 0 ? WRONG : RIGHT;
         bytes32 b = dice >> 8 & 7 == 0 ? bytes32("another") : RIGHT;
         Evidence memory e = drawn(server, ++_sequence, a, b);
@@ -532,6 +532,10 @@ contract Handler is Players {
                 } else if (chance == 15) {
                     _commit(subject, ballot, i, WRONG);
                 }
+            }
+            // Where none of them can commit, none will.
+            if (arbiter.ballotOf(address(disputes), subject, ballot).committed == 0) {
+                vm.warp(uint256(b.commitEnd) + 1);
             }
             ++count["commit"];
         } else {

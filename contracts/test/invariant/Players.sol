@@ -129,6 +129,15 @@ abstract contract Players is AssayTest {
         }
     }
 
+    /// @dev Whether a response of `server` can draw a validator: the others may all have left or be convicted.
+    function _isCheckable(uint256 server) internal view returns (bool) {
+        uint32 epoch = params.epochOf(beacon.timeOf(params.ticketRound(nowRound())));
+        for (uint256 i; i < staking.seatCount(pool, epoch); ++i) {
+            if (accepts(server, staking.seatAt(pool, epoch, i))) return true;
+        }
+        return false;
+    }
+
     function occupantsOf(uint32 epoch) public view returns (bytes32) {
         uint256 size = staking.seatCount(pool, epoch);
         uint64[] memory all = new uint64[](size);
