@@ -20,6 +20,10 @@ contract AuditsDrawTest is AuditTest {
         return balanceOf(AccountKind.Vesting, servers[server]);
     }
 
+    function _free(uint256 server) private view returns (uint256) {
+        return balanceOf(AccountKind.Free, servers[server]);
+    }
+
     function _released(Job memory job) private view returns (uint256) {
         return lanes.vestingOf(pool, job.r.server, job.r.epoch);
     }
@@ -158,7 +162,7 @@ contract AuditsDrawTest is AuditTest {
         assertEq(_freezes(0), 0);
         _release(0, first.r.epoch);
         _release(0, job.r.epoch);
-        assertEq(balanceOf(AccountKind.Free, servers[0]), 1_000_000 + first.r.reward + job.r.reward);
+        assertEq(_free(0), 1_000_000 + first.r.reward + job.r.reward);
         vm.prank(servers[0]);
         staking.withdraw(pool, seatOf(0) + 1);
     }
