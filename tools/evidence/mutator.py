@@ -73,7 +73,7 @@ class Mutator:
         self.trees = trees
         self.declared = {}
         for tree in trees.values():
-            for node in _nodes(tree):
+            for node in nodes(tree):
                 if "id" in node:
                     self.declared[node["id"]] = node
         self.parents = {}
@@ -103,15 +103,15 @@ class Mutator:
             self.found.setdefault((start, length, new), (kind, function))
 
     def text(self, node):
-        start, length = _range(node)
+        start, length = range_of(node)
         return self.source[start : start + length].decode()
 
     def replace(self, kind, function, node, new):
-        self.add(kind, function, *_range(node), new)
+        self.add(kind, function, *range_of(node), new)
 
     def between(self, kind, function, left, right, sign, new):
         """Replaces an operator that stands between two expressions."""
-        begin, end = sum(_range(left)), _range(right)[0]
+        begin, end = sum(range_of(left)), range_of(right)[0]
         at = self.source[begin:end].decode().index(sign)
         self.add(kind, function, begin + at, len(sign), new)
 
@@ -233,8 +233,8 @@ class Mutator:
         for one, two in zip(given, given[1:]):
             same = one["typeDescriptions"].get("typeString") == two["typeDescriptions"].get("typeString")
             if same and self.text(one) != self.text(two) and one["nodeType"] != "Literal":
-                start, end = _range(one)[0], sum(_range(two))
-                gap = self.source[sum(_range(one)) : _range(two)[0]].decode()
+                start, end = range_of(one)[0], sum(range_of(two))
+                gap = self.source[sum(range_of(one)) : range_of(two)[0]].decode()
                 self.add("arguments", function, start, end - start, self.text(two) + gap + self.text(one))
 
     def on_ModifierInvocation(self, node, function):
@@ -254,7 +254,7 @@ class Mutator:
         self.replace("statement", function, node, "{}")
 
 
-def _nodes(tree):
+def nodes(tree):
     stack = [tree]
     while stack:
         node = stack.pop()
@@ -266,7 +266,7 @@ def _nodes(tree):
             stack.extend(node)
 
 
-def _range(node):
+def range_of(node):
     start, length, _ = map(int, node["src"].split(":"))
     return start, length
 
