@@ -58,7 +58,11 @@ def _seed(part):
 
 
 def _part(tree, part, depth):
-    env = {"FOUNDRY_INVARIANT_RUNS": str(PART), "FOUNDRY_INVARIANT_DEPTH": str(depth)}
+    env = {
+        "FOUNDRY_INVARIANT_RUNS": str(PART),
+        "FOUNDRY_INVARIANT_DEPTH": str(depth),
+        "FOUNDRY_INVARIANT_SHRINK_RUN_LIMIT": "300",
+    }
     command = [common.FORGE, "test", "--fuzz-seed", _seed(part)]
     code, output = common.run(command, cwd=tree, env=common.TESTS | env, log=common.STATE / "campaign/last.log")
     passed = re.search(r"^\[PASS\] invariant_\w+\(\) \(runs: (\d+), calls: (\d+), reverts: (\d+)\)", output, flags=re.M)

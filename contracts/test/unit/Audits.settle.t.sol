@@ -179,6 +179,26 @@ contract AuditsSettleTest is AuditTest {
         assertConserved();
     }
 
+    /// @dev A stake is taken once: a seat that was convicted elsewhere meanwhile loses nothing more.
+    function test_ALyingValidatorThatWasConvictedElsewhereIsNotSlashedAgain() public {
+        (Job memory job, IAudits.Audit memory a) = _opened(RIGHT);
+        drawAudit(job.id, 0, a);
+        commitAudit(job.id, 0, a, 0, 2, RIGHT);
+        commitAudit(job.id, 0, a, 2, 3, WRONG);
+        proposeAudit(job.id, 0, a, RIGHT);
+        judge(address(audits), _assertionId(job), RIGHT);
+        _settle(job, a);
+        (, uint64 seat) = validatorOf(job.id, 0, 2);
+        vm.prank(address(disputes));
+        staking.slash(pool, seat, "elsewhere");
+        uint256 burnt = burnBalance();
+        vm.expectEmit(address(audits));
+        emit IAudits.ValidatorSlashed(job.id, 0, seat, 0);
+        audits.settleValidators(job.id, 0, a, one(2));
+        assertEq(seatBalance(seat), params.prices.seatFloat);
+        assertEq(burnBalance(), burnt);
+    }
+
     /// @dev A framing majority of the validators changes nothing: the arbiter decides.
     function test_AnHonestServerIsNotConvictedByItsValidators() public {
         (Job memory job, IAudits.Audit memory a) = _opened(RIGHT);
