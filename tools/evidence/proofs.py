@@ -60,6 +60,7 @@ def _proof(program, tree, contract, check):
         )
     except TimedOut:
         return {"verdict": "timeout", "paths": 0, "seconds": MOST_SECONDS}
+    output = re.sub(r"\x1b\[\d*m", "", output)
     seconds = round(time.monotonic() - began, 1)
     line = re.search(rf"\[(\w+)\] {check}\([^\n]*paths: (\d+)", output)
     # A bound that cut paths off makes it no proof.

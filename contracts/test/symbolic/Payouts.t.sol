@@ -28,6 +28,7 @@ contract Court {
     uint256 public returned; // to Bond accounts
     uint256 public out; // to Free and Balance accounts
     bool private _convicted;
+    uint16 private _disputes;
     mapping(bytes32 key => uint256) private _cases;
 
     function decide(uint256 units_, uint256 payees_, bool paid_) external {
@@ -53,10 +54,13 @@ contract Court {
     }
 
     function seatOf(bytes32, uint64) external view returns (IStaking.Seat memory s) {
-        (s.owner, s.disputes, s.convicted) = (address(this), _convicted ? 0 : 1, _convicted);
+        (s.owner, s.disputes, s.convicted) = (address(this), _disputes, _convicted);
     }
 
-    function accuse(bytes32, uint64, bool) external { }
+    function accuse(bytes32, uint64, bool opened) external {
+        if (opened) ++_disputes;
+        else --_disputes;
+    }
 
     function slash(bytes32, uint64, bytes32 key) external returns (uint256) {
         _convicted = true;
