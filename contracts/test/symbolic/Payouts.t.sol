@@ -164,8 +164,8 @@ contract PayoutsSymbolicTest is SymbolicTest {
         _convict(units, payees, paid, address(0xa11ce));
     }
 
-    /// @dev Where the largest response leaves a net stake, every one does. Widths are bounded for the solver: products of two
-    /// unknowns.
+    /// @dev Where the largest response leaves a net stake, every one does. Prices a unit and units are below 16 for the
+    /// solver, other widths as declared: products of two unknowns.
     function check_TheLargestResponseIsTheWorst(
         uint8 rewardUnit,
         uint8 feeUnit,
@@ -176,7 +176,7 @@ contract PayoutsSymbolicTest is SymbolicTest {
         uint8 most,
         uint8 units
     ) public view {
-        vm.assume(units <= most);
+        vm.assume(units <= most && most < 16 && rewardUnit < 16 && feeUnit < 16);
         PoolParams memory p = params;
         (p.prices.rewardUnit, p.prices.feeUnit, p.prices.rewardFixed) = (rewardUnit, feeUnit, rewardFixed);
         (p.prices.feeFixed, p.prices.checkFixed, p.prices.seatStake) = (feeFixed, checkFixed, stake);
