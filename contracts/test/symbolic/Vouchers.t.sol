@@ -112,14 +112,14 @@ contract VouchersSymbolicTest is SymbolicTest {
         assert(!_redeem(sequence, count, units));
     }
 
-    /// @dev Totals are below 2^16 for the solver.
+    /// @dev Totals are below 2^8 for the solver.
     function check_TwoVouchersPayTheDifference(
-        uint16 sequence,
-        uint16 count,
-        uint16 units,
-        uint16 sequence2,
-        uint16 count2,
-        uint16 units2
+        uint8 sequence,
+        uint8 count,
+        uint8 units,
+        uint8 sequence2,
+        uint8 count2,
+        uint8 units2
     ) public {
         if (!_redeem(sequence, count, units)) return;
         if (!_redeem(sequence2, count2, units2)) return;
