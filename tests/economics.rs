@@ -84,6 +84,11 @@ fn sweep_prints_a_row_a_value() -> Result<()> {
     let rows: Vec<String> = out(&o).lines().map(str::to_owned).collect();
     ensure!(o.status.success() && rows.len() == 6, "{rows:?}");
     ensure!(rows[1].starts_with("0,,") && rows[5] == "400,Domain,,", "{rows:?}");
+    let most = u128::MAX.to_string();
+    refused(
+        &["sweep", POOL, "--param", "rates.collusion", "--from", "0", "--to", &most, "--steps", "3"],
+        "collusion",
+    )?;
     refused(
         &["sweep", POOL, "--param", "prices.none", "--from", "0", "--to", "1"],
         "no parameter is called",
@@ -105,6 +110,8 @@ fn simulate_prints_what_agents_earn() -> Result<()> {
     refused(&["simulate", POOL, "--agents", "saint"], "no agent is called \"saint\"")?;
     refused(&["simulate", POOL, "--share", "1"], "--share")?;
     refused(&["simulate", POOL, "--servers", "5"], "can't fill a jury")?;
+    let two = ["simulate", POOL, "--servers", "2", "--agents", "silent juror", "--share", "0.5"];
+    refused(&two, "can't fill a jury")?;
     refused(&["simulate", POOL, "--requests", "0"], "no users, requests")
 }
 

@@ -285,6 +285,15 @@ fn nonsense_is_refused() {
         refuse(&|s| s.groups[0].servers = 15),
         Some(SetupError::TooFewServers { servers: 15, jury: pool().limits.secondJury })
     );
+    assert_eq!(refuse(&|s| s.requests_a_second = 1e-300), Some(SetupError::Nothing));
+    assert_eq!(refuse(&|s| s.latency = f64::INFINITY), Some(SetupError::Nothing));
+    // No honest server can be spared.
+    for servers in [0, 1, 2] {
+        let mut s = setup(10);
+        s.groups[0].servers = servers;
+        let s = s.among("silent juror", 0.9, &Policy::of("silent juror").unwrap_or(Policy::HONEST));
+        assert!(matches!(run(&s), Err(SetupError::TooFewServers { .. })), "{servers}");
+    }
     assert_eq!(refuse(&|s| s.churn = 2.0), Some(SetupError::NotAShare("churn".to_owned())));
     assert_eq!(refuse(&|s| s.users.clear()), Some(SetupError::Nothing));
     assert_eq!(refuse(&|s| s.requests = 0), Some(SetupError::Nothing));

@@ -202,11 +202,10 @@ fn sweep(args: &SweepArgs) -> Result<()> {
     println!("{},broken,deterrence_margin,least_stake", args.param);
     for step in 0..=u128::from(args.steps) {
         let steps = u128::from(args.steps);
-        let value = if args.to >= args.from {
-            args.from + (args.to - args.from) * step / steps
-        } else {
-            args.from - (args.from - args.to) * step / steps
-        };
+        let width = args.to.abs_diff(args.from);
+        // As `width * step / steps`, which may not fit.
+        let part = width / steps * step + width % steps * step / steps;
+        let value = if args.to >= args.from { args.from + part } else { args.from - part };
         let params = read(&args.pool.pool, &[(&args.param, value.to_string())])?;
         let broken = first_broken(&params, args.pool.period).map_or(String::new(), |c| format!("{c:?}"));
         let margin = check(&params, args.pool.period)

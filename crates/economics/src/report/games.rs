@@ -65,13 +65,12 @@ fn thresholds() -> Part {
     })
 }
 
+fn opml() -> Optimistic {
+    Optimistic { cost: ratio(1, 1), reward: ratio(12, 10), stake: ratio(150, 1), catch_reward: ratio(100, 1) }
+}
+
 fn optimistic() -> Part {
-    let game = Optimistic {
-        cost: ratio(1, 1),
-        reward: ratio(12, 10),
-        stake: ratio(150, 1),
-        catch_reward: ratio(100, 1),
-    };
+    let game = opml();
     let solved = game.game().mixed_equilibria();
     let found = solved.first().filter(|_| solved.len() == 1).map(|e| (&e.chances[0][0], &e.chances[1][0]));
     let one = |formula: &str, closed: BigRational, solver: Option<BigRational>| {
@@ -175,10 +174,15 @@ fn beside_others() -> Part {
         command: COMMAND.to_owned(),
         header: row(["", "opML", "zkML", "sampling (spML)"]),
         rows: vec![
-            row(["equilibrium", "mixed: 0.98 % undetected fraud", "proof is sound", "honesty alone, dominant"]),
+            vec![
+                "equilibrium".to_owned(),
+                format!("mixed: {} undetected fraud", percent(number(&opml().undetected()), 2)),
+                "proof is sound".to_owned(),
+                "honesty alone, dominant".to_owned(),
+            ],
             vec![
                 "extra work".to_owned(),
-                "0.66 % of answers checked".to_owned(),
+                format!("{} of answers checked", percent(number(&opml().check_chance()), 2)),
                 "16 minutes a proof".to_owned(),
                 format!("{} of answers recomputed", percent(p, 2)),
             ],

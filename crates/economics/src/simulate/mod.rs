@@ -77,7 +77,7 @@ pub enum SetupError {
         jury: u8,
     },
     /// Nobody asks.
-    #[error("there are no users, requests or shards, or they come at no rate")]
+    #[error("there are no users, requests or shards, or they come at no rate that ends")]
     Nothing,
     /// A user belongs to a server that is not there.
     #[error("a user belongs to server {0}, which is not there")]
@@ -107,11 +107,12 @@ impl Setup {
         }
     }
 
-    /// As [`Setup::honest`], with a share of the servers, rounded to at least one, that follow `policy`.
+    /// A share of the honest servers follows `policy` instead: at least one, and never all.
     #[must_use]
     pub fn with(mut self, name: &str, share: f64, policy: Policy) -> Self {
         if let Some(honest) = self.groups.first_mut() {
-            let others = ((f64::from(honest.servers) * share).round() as u32).clamp(1, honest.servers - 1);
+            let wanted = (f64::from(honest.servers) * share).round() as u32;
+            let others = wanted.max(1).min(honest.servers.saturating_sub(1));
             honest.servers -= others;
             self.groups.push(Group { name: name.to_owned(), servers: others, policy });
         }
@@ -146,7 +147,9 @@ impl Setup {
         if servers < u32::from(jury) + 1 {
             return Err(SetupError::TooFewServers { servers, jury });
         }
-        let comes = self.requests_a_second > 0.0 && self.requests_a_second.is_finite() && self.latency >= 0.0;
+        // The clock counts microseconds in 64 bits.
+        let seconds = self.requests as f64 / self.requests_a_second;
+        let comes = self.requests_a_second > 0.0 && seconds < 1e12 && (0.0..1e9).contains(&self.latency);
         if self.users.is_empty() || self.requests == 0 || self.shards == 0 || !comes {
             return Err(SetupError::Nothing);
         }
