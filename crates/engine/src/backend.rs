@@ -72,10 +72,24 @@ pub struct Options {
     /// Most threads to use; at least one and never more than there are cores. The reference uses one, and so do
     /// steps that are too small to share.
     pub threads: usize,
+    /// Most requests computed at a time; others wait.
+    pub batch: usize,
+    /// Most bytes of keys and values, those kept for reuse included. A request is computed once all that it can need
+    /// is free.
+    pub cache_bytes: usize,
+    /// Whether requests reuse the keys and values of others that began with the same tokens. A user who measures time
+    /// can find out whether somebody else has sent a beginning before.
+    pub reuse_prefixes: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { backend: Backend::Auto, threads: 1 }
+        Self {
+            backend: Backend::Auto,
+            threads: 1,
+            batch: 16,
+            cache_bytes: 1 << 30,
+            reuse_prefixes: true,
+        }
     }
 }

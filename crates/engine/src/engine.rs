@@ -1,41 +1,170 @@
-//! One sequence being computed, on whichever back end.
+//! An engine: one model, one thread that schedules, many requests at a time.
 
-use crate::{Model, Options, cache::Cache, fast::Fast, reference};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::JoinHandle,
+};
 
-/// Keys, values and scratch space of a sequence.
+use assay_protocol::InferenceInput;
+
+use crate::{
+    Generation, InputRefused, Model, Options,
+    cache::Layout,
+    generation::check,
+    outlet::Outlet,
+    runner::Runner,
+    scheduler::{Job, Scheduler, pages_of},
+};
+
+/// Serves a model to any number of requests at a time: they share each pass over the weights, a memory budget for
+/// keys and values, and the pages of common beginnings. None of this changes a result. Clones are the same engine; its
+/// thread ends with the last of them and of their generations.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    handle: Arc<Handle>,
+}
+
 #[derive(Debug)]
-pub(crate) struct Engine {
-    cache: Cache,
-    /// `None` runs the reference.
-    fast: Option<Fast>,
+struct Handle {
+    model: Model,
+    /// Pages that the budget allows.
+    capacity: usize,
+    page_bytes: usize,
+    shared: Arc<Shared>,
+    worker: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    inbox: Mutex<Inbox>,
+    wake: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Inbox {
+    arrivals: VecDeque<Job>,
+    /// Something has changed that the worker may wait for.
+    poked: bool,
+    closed: bool,
+}
+
+impl Shared {
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        // Every change of the inbox is complete before anything can panic.
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn poke(&self) {
+        self.inbox().poked = true;
+        self.wake.notify_one();
+    }
 }
 
 impl Engine {
-    /// The back end must be available.
-    pub(crate) fn new(model: &Model, options: Options) -> Self {
-        // More threads than cores only wait for each other.
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let fast = Fast::new(options.backend.resolve(), options.threads.min(cores));
-        Self { cache: Cache::new(model.shape()), fast }
+    /// Starts the engine's thread, which sleeps while there is nothing to compute.
+    pub fn new(model: &Model, options: Options) -> Result<Self, InputRefused> {
+        if !options.backend.is_available() {
+            return Err(InputRefused::BackendUnavailable(options.backend));
+        }
+        let page_bytes = Layout::of(model.shape()).page_bytes();
+        let capacity = options.cache_bytes / page_bytes;
+        let shared = Arc::new(Shared::default());
+        let (for_worker, worker_model) = (shared.clone(), model.clone());
+        let work = move || {
+            // Threads of a team belong to the thread that makes it.
+            let runner = Runner::new(options.backend, options.threads);
+            let (batch, reuse) = (options.batch, options.reuse_prefixes);
+            serve(&for_worker, Scheduler::new(worker_model, runner, batch, capacity, reuse));
+        };
+        let worker = std::thread::Builder::new().name("assay-engine".into()).spawn(work);
+        let worker = worker.map_err(|e| InputRefused::NoThread(e.to_string()))?;
+        let handle = Handle { model: model.clone(), capacity, page_bytes, shared, worker: Some(worker) };
+        Ok(Self { handle: Arc::new(handle) })
     }
 
-    /// Computes the next positions and returns the last one's final normalised hidden state. `tokens` is not empty.
-    pub(crate) fn advance(&mut self, model: &Model, tokens: &[u32]) -> Vec<i32> {
-        if let Some(fast) = &mut self.fast {
-            return fast.advance(model, &mut self.cache, tokens);
-        }
-        let mut hidden = Vec::new();
-        for token in tokens {
-            hidden = reference::forward(model, &mut self.cache, *token);
-        }
-        hidden
+    /// The model that it serves.
+    pub fn model(&self) -> &Model {
+        &self.handle.model
     }
 
-    /// Logits of a final normalised hidden state, Q16.
-    pub(crate) fn logits(&mut self, model: &Model, hidden: &[i32]) -> Vec<i32> {
-        match &mut self.fast {
-            Some(fast) => fast.logits(model, hidden),
-            None => reference::logits(model, hidden),
+    /// Checks an input and queues it. Requests are computed in the order of their arrival as soon as the batch and the
+    /// cache have room.
+    pub fn start(&self, input: &InferenceInput) -> Result<Generation, InputRefused> {
+        let hash = check(&self.handle.model, input)?;
+        let (pages, capacity) = (pages_of(input), self.handle.capacity);
+        if pages > capacity {
+            let bytes = |pages: usize| (pages * self.handle.page_bytes) as u64;
+            return Err(InputRefused::CacheExceeded { needed: bytes(pages), budget: bytes(capacity) });
         }
+        let outlet = Outlet::default();
+        let mut inbox = self.handle.shared.inbox();
+        if inbox.closed {
+            // Only a panic closes it while a handle lives.
+            outlet.break_off();
+        }
+        inbox.arrivals.push_back(Job { input: input.clone(), outlet: outlet.clone() });
+        drop(inbox);
+        self.handle.shared.wake.notify_one();
+        Ok(Generation::new(self.clone(), input, hash, outlet))
+    }
+
+    /// Tells the worker that a reader has read or gone.
+    pub(crate) fn poke(&self) {
+        self.handle.shared.poke();
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.inbox().closed = true;
+        self.shared.wake.notify_one();
+        if let Some(worker) = self.worker.take() {
+            // Its readers were told of a panic.
+            let _ = worker.join();
+        }
+    }
+}
+
+/// The worker: takes arrivals, computes, sleeps when there is nothing to do.
+fn serve(shared: &Shared, mut scheduler: Scheduler) {
+    let mut outlets = Outlets { shared, alive: Vec::new() };
+    loop {
+        let mut inbox = shared.inbox();
+        while scheduler.is_idle() && inbox.arrivals.is_empty() && !inbox.closed {
+            inbox = shared.wake.wait(inbox).unwrap_or_else(PoisonError::into_inner);
+        }
+        if inbox.closed {
+            return;
+        }
+        // A poke from here on is one that this step may not have seen.
+        inbox.poked = false;
+        let arrivals = std::mem::take(&mut inbox.arrivals);
+        drop(inbox);
+        outlets.alive.retain(|outlet| !outlet.is_finished() && !outlet.is_abandoned());
+        outlets.alive.extend(arrivals.iter().map(|job| job.outlet.clone()));
+        arrivals.into_iter().for_each(|job| scheduler.push(job));
+        if !scheduler.step() && !scheduler.is_idle() {
+            let mut inbox = shared.inbox();
+            while !inbox.poked && inbox.arrivals.is_empty() && !inbox.closed {
+                inbox = shared.wake.wait(inbox).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+    }
+}
+
+/// Where tokens are waited for. A worker that panics leaves no reader waiting.
+struct Outlets<'a> {
+    shared: &'a Shared,
+    alive: Vec<Outlet>,
+}
+
+impl Drop for Outlets<'_> {
+    fn drop(&mut self) {
+        let mut inbox = self.shared.inbox();
+        inbox.closed = true;
+        let arrivals = std::mem::take(&mut inbox.arrivals);
+        drop(inbox);
+        self.alive.iter().chain(arrivals.iter().map(|job| &job.outlet)).for_each(Outlet::break_off);
     }
 }

@@ -51,8 +51,8 @@ impl ModelError {
     }
 }
 
-/// Why a generation is not started. Nothing has been computed by then. All but
-/// [`InputRefused::BackendUnavailable`] are the sender's fault: the same input is refused on every machine.
+/// Why a generation is not started. Nothing has been computed by then. The last three are this machine's
+/// fault; all others are the sender's, and the same input is refused on every machine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InputRefused {
     /// A field is outside the domain that holds for every model.
@@ -86,6 +86,17 @@ pub enum InputRefused {
         /// The model's context length.
         context: u32,
     },
+    /// Its keys and values alone would take more than the engine may use. Raise [`crate::Options::cache_bytes`].
+    #[error("prompt and wanted output need {needed} bytes of cache, the engine may use {budget}")]
+    CacheExceeded {
+        /// Bytes that keys and values can take.
+        needed: u64,
+        /// Bytes that the engine may use, in whole pages.
+        budget: u64,
+    },
+    /// The system refused another thread.
+    #[error("starting the engine's thread: {0}")]
+    NoThread(String),
     /// This machine lacks the chosen back end. Choose [`Backend::Auto`].
     #[error("back end {0:?} is not available on this machine")]
     BackendUnavailable(Backend),

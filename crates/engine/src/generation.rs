@@ -3,63 +3,56 @@
 use alloy_primitives::B256;
 use assay_protocol::{Digest, DigestInputs, Finish, InferenceInput, WorkDigest};
 
-use crate::{InputRefused, Model, Options, engine::Engine, sampling};
+use crate::{Engine, InputRefused, Model, Options, outlet::Outlet};
 
 /// A running generation. Dropping it cancels it.
 #[derive(Debug)]
 pub struct Generation {
-    model: Model,
-    input: InferenceInput,
-    input_hash: B256,
     engine: Engine,
+    input_hash: B256,
+    prompt_tokens: u32,
+    outlet: Outlet,
     tokens: Vec<u32>,
     work: WorkDigest,
     finish: Option<Finish>,
 }
 
 impl Generation {
-    /// Checks an input against the model and prepares to compute. Nothing is computed before the first
-    /// [`Generation::next_token`].
+    /// Checks an input against the model and starts to compute it on an engine of its own; see [`Engine::start`] for
+    /// many at a time.
     pub fn start(model: &Model, input: &InferenceInput, options: Options) -> Result<Self, InputRefused> {
-        let input_hash = check(model, input)?;
-        if !options.backend.is_available() {
-            return Err(InputRefused::BackendUnavailable(options.backend));
-        }
-        Ok(Self {
-            model: model.clone(),
-            input: input.clone(),
+        Engine::new(model, options)?.start(input)
+    }
+
+    pub(crate) fn new(engine: Engine, input: &InferenceInput, input_hash: B256, outlet: Outlet) -> Self {
+        Self {
+            engine,
             input_hash,
-            engine: Engine::new(model, options),
+            // Below the context length.
+            prompt_tokens: input.tokens.len() as u32,
+            outlet,
             tokens: Vec::new(),
             work: WorkDigest::default(),
             finish: None,
-        })
+        }
     }
 
-    /// The next output token, or `None` once the output has ended. The first call computes the whole prompt. A
-    /// token that ends the output is handed out like any other.
+    /// Waits for the next output token; `None` once the output has ended. A token that ends the output is handed out
+    /// like any other.
     pub fn next_token(&mut self) -> Option<u32> {
         if self.finish.is_some() {
             return None;
         }
-        let hidden = match self.tokens.last() {
-            None => self.engine.advance(&self.model, &self.input.tokens),
-            Some(last) => self.engine.advance(&self.model, &[*last]),
+        let Ok((step, engine_waits)) = self.outlet.pop() else {
+            // What was computed may be wrong, and an output cut short here would be taken for a whole one.
+            std::panic::resume_unwind(Box::new("the engine's thread panicked"))
         };
-        self.work.absorb(&hidden);
-        let logits = self.engine.logits(&self.model, &hidden);
-        // Positions are below the context length.
-        let position = (self.input.tokens.len() + self.tokens.len()) as u32;
-        let token = sampling::choose(&logits, &self.input.sampling, position);
-        self.tokens.push(token);
-        let ends = self.model.tokenizer().end_tokens().binary_search(&token).is_ok()
-            || self.input.stop.binary_search(&token).is_ok();
-        if ends {
-            self.finish = Some(Finish::Stop);
-        } else if self.tokens.len() == self.input.max_tokens as usize {
-            self.finish = Some(Finish::Length);
+        if engine_waits {
+            self.engine.poke();
         }
-        Some(token)
+        (self.work, self.finish) = (step.work, step.finish);
+        self.tokens.push(step.token);
+        Some(step.token)
     }
 
     /// How the output ended, once it has. A token that both ends the text and is the last one allowed is a stop.
@@ -81,15 +74,23 @@ impl Generation {
     /// [`Finish::Cancelled`]. Valid after any number of tokens.
     pub fn digest(&self, finish: Finish) -> Digest {
         DigestInputs {
-            model_root: self.model.root(),
+            model_root: self.engine.model().root(),
             input_hash: self.input_hash,
-            // Both counts are below the context length.
-            prompt_tokens: self.input.tokens.len() as u32,
+            prompt_tokens: self.prompt_tokens,
             finish,
             tokens: &self.tokens,
             work: self.work.value(),
         }
         .digest()
+    }
+}
+
+impl Drop for Generation {
+    fn drop(&mut self) {
+        if self.finish.is_none() {
+            self.outlet.abandon();
+            self.engine.poke();
+        }
     }
 }
 
@@ -104,24 +105,31 @@ pub struct Outcome {
     pub digest: Digest,
 }
 
-/// Computes an output, all of it or at most its first `limit` tokens. An output that ends by itself at or before
-/// `limit` keeps its own finish, so there is one right outcome for every claimed count.
+impl Generation {
+    /// Computes the rest of the output, or as much of it as makes `limit` tokens. An output that ends by itself at or
+    /// before `limit` keeps its own finish, so there is one right outcome for every claimed count.
+    pub fn finish_at(mut self, limit: Option<u32>) -> Outcome {
+        let limit = limit.map_or(usize::MAX, |n| n as usize);
+        while self.tokens.len() < limit && self.next_token().is_some() {}
+        let finish = self.finish.unwrap_or(Finish::Cancelled);
+        let digest = self.digest(finish);
+        Outcome { tokens: std::mem::take(&mut self.tokens), finish, digest }
+    }
+}
+
+/// Computes an output on an engine of its own, all of it or at most its first `limit` tokens; see
+/// [`Generation::finish_at`].
 pub fn run(
     model: &Model,
     input: &InferenceInput,
     limit: Option<u32>,
     options: Options,
 ) -> Result<Outcome, InputRefused> {
-    let mut generation = Generation::start(model, input, options)?;
-    let limit = limit.map_or(usize::MAX, |n| n as usize);
-    while generation.tokens.len() < limit && generation.next_token().is_some() {}
-    let finish = generation.finish().unwrap_or(Finish::Cancelled);
-    let digest = generation.digest(finish);
-    Ok(Outcome { tokens: generation.tokens, finish, digest })
+    Ok(Generation::start(model, input, options)?.finish_at(limit))
 }
 
 /// The input's hash if the model can answer it.
-fn check(model: &Model, input: &InferenceInput) -> Result<B256, InputRefused> {
+pub(crate) fn check(model: &Model, input: &InferenceInput) -> Result<B256, InputRefused> {
     let hash = input.hash()?;
     let info = model.info();
     let vocabulary = info.vocabulary;

@@ -57,7 +57,7 @@ fn greedy_text_agrees_up_to_the_first_near_tie() {
                 stop: vec![],
                 tokens: ids(&row["ids"]),
             };
-            let options = Options { backend: Backend::Auto, threads: 1 };
+            let options = Options { backend: Backend::Auto, threads: 1, ..Options::default() };
             let got = run(&model, &input, None, options).unwrap().tokens;
             let margins = row["greedy"][name]["margin"].as_array().unwrap();
             let differs = (0..expected.len()).find(|i| got.get(*i) != Some(&expected[*i]));

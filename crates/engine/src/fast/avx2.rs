@@ -4,15 +4,26 @@ use std::{arch::x86_64::*, ops::Range};
 
 use super::{
     body,
-    kernels::{ActBlock, Acts, Attention, AttentionScratch, Kernels},
+    kernels::{ActBlock, Acts, AttentionScratch, Kernels, Preparation},
 };
 use crate::{
     blocks::BLOCK,
-    model::{GROUP, Matrix, Unit},
-    reference::{self, Output},
+    cache::{Compressed, Part},
+    model::{Activation, GROUP, Matrix, Unit4, Unit8, Units},
+    reference::{self, Output, View},
 };
 
-pub(super) static KERNELS: Kernels = Kernels { product, norm, quantise, swiglu, attend };
+pub(super) static KERNELS: Kernels = Kernels {
+    hidden: product::<i32>,
+    residual: product::<i64>,
+    norm,
+    quantise,
+    activate,
+    queries,
+    row,
+    attend,
+    sum,
+};
 
 #[target_feature(enable = "avx2")]
 fn norm(x: &[i64], gains: &[i32], eps: (u64, i32), out: &mut [i32]) {
@@ -25,39 +36,110 @@ fn quantise(x: &[i32], out: &mut Acts) {
 }
 
 #[target_feature(enable = "avx2")]
-fn swiglu(gate: &mut [i32], up: &[i32]) {
-    body::swiglu(gate, up);
+fn activate(activation: Activation, gate: &mut [i32], up: &[i32]) {
+    body::activate(activation, gate, up);
 }
 
 #[target_feature(enable = "avx2")]
-fn product(matrix: &Matrix, groups: Range<usize>, acts: &[Acts], output: Output, out: &mut [i64]) {
+fn queries(x: &mut [i32], how: &Preparation<'_>, factor: i64, q: &mut [Compressed], shifts: &mut [u32]) {
+    body::queries(x, how, factor, q, shifts);
+}
+
+#[target_feature(enable = "avx2")]
+fn row(x: &mut [i32], how: &Preparation<'_>, q: &mut [Compressed], shifts: &mut [u8]) {
+    body::row(x, how, q, shifts);
+}
+
+#[target_feature(enable = "avx2")]
+fn sum(words: &[u64]) -> u64 {
+    body::sum(words)
+}
+
+/// A packing of weights, read as eight rows' share of a line.
+trait Packed: Sized {
+    /// The weights of elements `4j..4j+4` of block `h` in eight rows, signed.
+    ///
+    /// # Safety
+    /// The machine must have AVX2.
+    unsafe fn line(&self, eight: usize, h: usize, j: usize) -> __m256i;
+
+    fn scales(&self) -> &[[i16; 2]; GROUP];
+}
+
+impl Packed for Unit8 {
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn line(&self, eight: usize, h: usize, j: usize) -> __m256i {
+        let line = &self.lines[8 * h + j][32 * eight..][..32];
+        // SAFETY: `line` is 32 bytes; the load needs no alignment.
+        let stored = unsafe { _mm256_loadu_si256(line.as_ptr().cast()) };
+        _mm256_xor_si256(stored, _mm256_set1_epi8(-128))
+    }
+
+    fn scales(&self) -> &[[i16; 2]; GROUP] {
+        &self.scales
+    }
+}
+
+impl Packed for Unit4 {
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn line(&self, eight: usize, h: usize, j: usize) -> __m256i {
+        let line = &self.lines[j][32 * eight..][..32];
+        // SAFETY: `line` is 32 bytes; the load needs no alignment.
+        let stored = unsafe { _mm256_loadu_si256(line.as_ptr().cast()) };
+        let stored = if h == 0 { stored } else { _mm256_srli_epi32::<4>(stored) };
+        _mm256_sub_epi8(_mm256_and_si256(stored, _mm256_set1_epi8(15)), _mm256_set1_epi8(8))
+    }
+
+    fn scales(&self) -> &[[i16; 2]; GROUP] {
+        &self.scales
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn product<O: Output>(matrix: &Matrix, groups: Range<usize>, acts: &[Acts], out: &mut [O]) {
+    match &matrix.units {
+        Units::Int8(units) => packed(matrix, units, groups, acts, out),
+        Units::Int4(units) => packed(matrix, units, groups, acts, out),
+    }
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn packed<U: Packed, O: Output>(
+    matrix: &Matrix,
+    units: &[U],
+    groups: Range<usize>,
+    acts: &[Acts],
+    out: &mut [O],
+) {
     let row_units = matrix.row_units();
     for (group, out) in groups.zip(out.chunks_exact_mut(GROUP * acts.len())) {
-        let units = &matrix.units[group * row_units..][..row_units];
-        let (acts, out) = (acts.as_chunks::<2>(), out.as_chunks_mut::<{ 2 * GROUP }>());
-        for (acts, out) in acts.0.iter().zip(out.0) {
-            tile(matrix, group, units, acts, output, out);
-        }
-        if let [a] = acts.1 {
-            tile(matrix, group, units, &[a], output, out.1);
+        let units = &units[group * row_units..][..row_units];
+        let Some(exponents) = matrix.exponents[group * GROUP..].first_chunk() else { return };
+        for (acts, out) in acts.chunks(2).zip(out.chunks_mut(2 * GROUP)) {
+            match acts {
+                [a, b] => tile(units, exponents, [a, b], out),
+                [a] => tile(units, exponents, [a], out),
+                _ => {}
+            }
         }
     }
 }
 
-/// One row group times `T` vectors, finished into `out`, `[token][row]`; eight rows at a time.
+/// One row group times `T` vectors, finished into `out`, `[vector][row]`; eight rows at a time.
 #[target_feature(enable = "avx2")]
 #[inline]
 #[expect(clippy::needless_range_loop, reason = "h, j and t index several arrays each")]
-fn tile<const T: usize, A: std::borrow::Borrow<Acts>>(
-    matrix: &Matrix,
-    group: usize,
-    units: &[Unit],
-    acts: &[A; T],
-    output: Output,
-    out: &mut [i64],
+fn tile<const T: usize, U: Packed, O: Output>(
+    units: &[U],
+    exponents: &[i8; GROUP],
+    acts: [&Acts; T],
+    out: &mut [O],
 ) {
     let blocks: [&[[ActBlock; 2]]; T] =
-        std::array::from_fn(|t| &acts[t].borrow().blocks.as_chunks::<2>().0[..units.len()]);
+        std::array::from_fn(|t| &acts[t].blocks.as_chunks::<2>().0[..units.len()]);
     let mut sums = [[0i64; GROUP]; T];
     for eight in 0..2 {
         let zero = _mm256_setzero_si256();
@@ -65,14 +147,12 @@ fn tile<const T: usize, A: std::borrow::Borrow<Acts>>(
         let (mut even, mut odd) = ([zero; T], [zero; T]);
         for (p, unit) in units.iter().enumerate() {
             // SAFETY: 8 rows of 2 scales are 32 bytes.
-            let scales = unsafe { _mm256_loadu_si256(unit.scales[8 * eight..][..8].as_ptr().cast()) };
+            let scales = unsafe { _mm256_loadu_si256(unit.scales()[8 * eight..][..8].as_ptr().cast()) };
             for h in 0..2 {
                 let mut block = [zero; T];
                 for j in 0..8 {
-                    let line = &unit.lines[8 * h + j][32 * eight..][..32];
-                    // SAFETY: `line` is 32 bytes; the load needs no alignment.
-                    let stored = unsafe { _mm256_loadu_si256(line.as_ptr().cast()) };
-                    let weights = _mm256_xor_si256(stored, _mm256_set1_epi8(-128));
+                    // SAFETY: this function has AVX2.
+                    let weights = unsafe { unit.line(eight, h, j) };
                     // |w| ≤ 128 as unsigned times a with w's sign: pairs stay within 2 · 128 · 127 < 2^15.
                     let magnitude = _mm256_abs_epi8(weights);
                     for t in 0..T {
@@ -83,8 +163,8 @@ fn tile<const T: usize, A: std::borrow::Borrow<Acts>>(
                     }
                 }
                 let scales = match h {
-                    0 => _mm256_and_si256(scales, _mm256_set1_epi32(0xffff)),
-                    _ => _mm256_srli_epi32::<16>(scales),
+                    0 => _mm256_srai_epi32::<16>(_mm256_slli_epi32::<16>(scales)),
+                    _ => _mm256_srai_epi32::<16>(scales),
                 };
                 for t in 0..T {
                     let scale = _mm256_mullo_epi32(scales, _mm256_set1_epi32(blocks[t][p][h].scale));
@@ -107,55 +187,67 @@ fn tile<const T: usize, A: std::borrow::Borrow<Acts>>(
         }
     }
     for ((sums, acts), out) in sums.iter().zip(acts).zip(out.chunks_exact_mut(GROUP)) {
-        body::finish_group(matrix, group, sums, acts.borrow().exponent, output, out);
+        for ((out, sum), e) in out.iter_mut().zip(sums).zip(exponents) {
+            *out = reference::finish(*sum, *e, acts.exponent);
+        }
     }
 }
 
 #[target_feature(enable = "avx2")]
-fn attend(attention: &Attention<'_>, scratch: &mut AttentionScratch, out: &mut [i32]) {
-    let Attention { shape, query, cache, kv_head, positions } = *attention;
-    let blocks = shape.head_blocks();
-    let (stride, first) = (shape.kv_heads * blocks, kv_head * blocks);
-    let key_blocks = cache.keys.q.as_chunks::<BLOCK>().0;
-    let query_blocks = query.q.as_chunks::<BLOCK>().0;
+fn attend(
+    view: View<'_>,
+    query: &[Compressed],
+    query_shift: u32,
+    scratch: &mut AttentionScratch,
+    out: &mut [i32],
+) {
+    let blocks = query.len();
     scratch.scores.clear();
-    for position in 0..positions {
-        let at = position * stride + first;
-        let keys = &key_blocks[at..at + blocks];
-        let shifts = &cache.keys.shifts[at..at + blocks];
-        let mut sum = _mm256_setzero_si256();
-        for ((key, shift), query) in keys.iter().zip(shifts).zip(query_blocks) {
-            let mut both = _mm256_setzero_si256();
-            for (key, query) in key.as_chunks::<16>().0.iter().zip(query.as_chunks::<16>().0) {
-                // SAFETY: both are 32 bytes; the loads need no alignment.
-                let (key, query) = unsafe {
-                    (_mm256_loadu_si256(key.as_ptr().cast()), _mm256_loadu_si256(query.as_ptr().cast()))
-                };
-                // Elements are within ±32,767, so a pair's sum is below 2^31.
-                let pairs = _mm256_madd_epi16(key, query);
-                let low = _mm256_cvtepi32_epi64(_mm256_castsi256_si128(pairs));
-                let high = _mm256_cvtepi32_epi64(_mm256_extracti128_si256::<1>(pairs));
-                both = _mm256_add_epi64(both, _mm256_add_epi64(low, high));
+    let mut position = 0;
+    for (keys, shifts) in view.cache.head(view.layer, Part::Keys, view.kv_head, view.to) {
+        let skipped = view.from.saturating_sub(position).min(shifts.len() / blocks) * blocks;
+        position += shifts.len() / blocks;
+        for (keys, shifts) in keys[skipped..].chunks_exact(blocks).zip(shifts[skipped..].chunks_exact(blocks)) {
+            let mut sum = _mm256_setzero_si256();
+            for ((key, shift), query) in keys.iter().zip(shifts).zip(query) {
+                let mut both = _mm256_setzero_si256();
+                for (key, query) in key.as_chunks::<16>().0.iter().zip(query.as_chunks::<16>().0) {
+                    // SAFETY: both are 32 bytes; the loads need no alignment.
+                    let (key, query) = unsafe {
+                        (_mm256_loadu_si256(key.as_ptr().cast()), _mm256_loadu_si256(query.as_ptr().cast()))
+                    };
+                    // Elements are within ±32,767, so a pair's sum is below 2^31.
+                    let pairs = _mm256_madd_epi16(key, query);
+                    let low = _mm256_cvtepi32_epi64(_mm256_castsi256_si128(pairs));
+                    let high = _mm256_cvtepi32_epi64(_mm256_extracti128_si256::<1>(pairs));
+                    both = _mm256_add_epi64(both, _mm256_add_epi64(low, high));
+                }
+                sum = _mm256_add_epi64(sum, _mm256_sll_epi64(both, _mm_cvtsi32_si128((*shift).into())));
             }
-            sum = _mm256_add_epi64(sum, _mm256_sll_epi64(both, _mm_cvtsi32_si128((*shift).into())));
+            let mut lanes = [0i64; 4];
+            // SAFETY: 32 bytes; the store needs no alignment.
+            unsafe { _mm256_storeu_si256(lanes.as_mut_ptr().cast(), sum) };
+            scratch.scores.push(lanes.iter().sum());
         }
-        let mut lanes = [0i64; 4];
-        // SAFETY: 32 bytes; the store needs no alignment.
-        unsafe { _mm256_storeu_si256(lanes.as_mut_ptr().cast(), sum) };
-        scratch.scores.push(reference::scale_score(lanes.iter().sum(), query.shift));
     }
-    body::softmax_and_mix(attention, scratch, out, |_, probabilities, mixed| {
-        let value_blocks = cache.values.q.as_chunks::<BLOCK>().0;
+    body::scale_scores(&mut scratch.scores, query_shift);
+    body::softmax_and_mix(scratch, blocks, out, |probabilities, mixed| {
         for (block, mixed) in mixed.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
             let mut sums = [_mm256_setzero_si256(); 8];
-            for (position, p) in probabilities.iter().enumerate() {
-                let at = position * stride + first + block;
-                // At most 32,767 · 2^16, which fits the low half of a lane.
-                let p = _mm256_set1_epi64x(i64::from(*p) << cache.values.shifts[at]);
-                for (sum, four) in sums.iter_mut().zip(value_blocks[at].as_chunks::<4>().0) {
-                    // SAFETY: 8 bytes; the load needs no alignment.
-                    let v = unsafe { _mm_loadl_epi64(four.as_ptr().cast()) };
-                    *sum = _mm256_add_epi64(*sum, _mm256_mul_epi32(_mm256_cvtepi16_epi64(v), p));
+            let mut position = 0;
+            let mut probabilities = probabilities.iter();
+            for (values, shifts) in view.cache.head(view.layer, Part::Values, view.kv_head, view.to) {
+                let count = shifts.len() / blocks;
+                let skipped = view.from.saturating_sub(position).min(count);
+                position += count;
+                for (at, p) in (skipped..count).map(|i| i * blocks + block).zip(&mut probabilities) {
+                    // At most 32,767 · 2^16, which fits the low half of a lane.
+                    let p = _mm256_set1_epi64x(i64::from(*p) << shifts[at]);
+                    for (sum, four) in sums.iter_mut().zip(values[at].as_chunks::<4>().0) {
+                        // SAFETY: 8 bytes; the load needs no alignment.
+                        let v = unsafe { _mm_loadl_epi64(four.as_ptr().cast()) };
+                        *sum = _mm256_add_epi64(*sum, _mm256_mul_epi32(_mm256_cvtepi16_epi64(v), p));
+                    }
                 }
             }
             for (sum, four) in sums.iter().zip(mixed.as_chunks_mut::<4>().0) {

@@ -4,15 +4,26 @@ use std::{arch::x86_64::*, ops::Range};
 
 use super::{
     body,
-    kernels::{ActBlock, Acts, Attention, AttentionScratch, Kernels},
+    kernels::{ActBlock, Acts, AttentionScratch, Kernels, Preparation},
 };
 use crate::{
-    blocks::BLOCK,
-    model::{GROUP, Matrix, Unit},
-    reference::{self, Output},
+    blocks::{self, BLOCK},
+    cache::{Compressed, Part},
+    model::{Activation, GROUP, Matrix, Unit4, Unit8, Units},
+    reference::{self, Output, View},
 };
 
-pub(super) static KERNELS: Kernels = Kernels { product, norm, quantise, swiglu, attend };
+pub(super) static KERNELS: Kernels = Kernels {
+    hidden: product::<i32>,
+    residual: product::<i64>,
+    norm,
+    quantise,
+    activate,
+    queries,
+    row,
+    attend,
+    sum,
+};
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 fn norm(x: &[i64], gains: &[i32], eps: (u64, i32), out: &mut [i32]) {
@@ -21,127 +32,388 @@ fn norm(x: &[i64], gains: &[i32], eps: (u64, i32), out: &mut [i32]) {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 fn quantise(x: &[i32], out: &mut Acts) {
-    body::quantise(x, out);
-}
-
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-fn swiglu(gate: &mut [i32], up: &[i32]) {
-    body::swiglu(gate, up);
-}
-
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-fn product(matrix: &Matrix, groups: Range<usize>, acts: &[Acts], output: Output, out: &mut [i64]) {
-    let row_units = matrix.row_units();
-    for (group, out) in groups.zip(out.chunks_exact_mut(GROUP * acts.len())) {
-        let units = &matrix.units[group * row_units..][..row_units];
-        let (acts, out) = (acts.as_chunks::<4>(), out.as_chunks_mut::<{ 4 * GROUP }>());
-        for (acts, out) in acts.0.iter().zip(out.0) {
-            tile(matrix, group, units, acts, output, out);
+    let (whole, rest) = x.as_chunks::<BLOCK>();
+    let mut last = [0; BLOCK];
+    last[..rest.len()].copy_from_slice(rest);
+    let load = |x: &[i32; BLOCK]| {
+        let (a, b) = x.split_at(BLOCK / 2);
+        // SAFETY: 16 elements each; the loads need no alignment.
+        unsafe { [_mm512_loadu_si512(a.as_ptr().cast()), _mm512_loadu_si512(b.as_ptr().cast())] }
+    };
+    let magnitude = |[a, b]: [__m512i; 2]| _mm512_max_epu32(_mm512_abs_epi32(a), _mm512_abs_epi32(b));
+    let mut largest = magnitude(load(&last));
+    for x in whole {
+        largest = _mm512_max_epu32(largest, magnitude(load(x)));
+    }
+    let e = blocks::exponent(_mm512_reduce_max_epu32(largest).into());
+    out.exponent = e;
+    let blocks = whole.iter().chain((!rest.is_empty()).then_some(&last));
+    for (x, out) in blocks.zip(&mut out.blocks) {
+        let x = load(x);
+        let scale = blocks::scale(_mm512_reduce_max_epu32(magnitude(x)).into(), e);
+        let (reciprocal, shift) = blocks::reciprocal(scale, e);
+        let reciprocal = _mm512_set1_epi64(reciprocal);
+        let half = _mm512_set1_epi64((1i64 << shift) >> 1);
+        let count = _mm_cvtsi32_si128(shift as i32);
+        let mut q = [0u64; 4];
+        for (q, x) in q.as_chunks_mut::<2>().0.iter_mut().zip(x) {
+            let eights = [_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64::<1>(x)];
+            for (q, x) in q.iter_mut().zip(eights) {
+                let product = _mm512_mul_epi32(_mm512_cvtepi32_epi64(x), reciprocal);
+                let rounded = _mm512_sra_epi64(_mm512_add_epi64(product, half), count);
+                *q = _mm_cvtsi128_si64(_mm512_cvtepi64_epi8(rounded)) as u64;
+            }
         }
-        match acts.1 {
-            [a] => tile(matrix, group, units, &[a], output, out.1),
-            [a, b] => tile(matrix, group, units, &[a, b], output, out.1),
-            [a, b, c] => tile(matrix, group, units, &[a, b, c], output, out.1),
-            _ => {}
+        // SAFETY: 32 bytes each; load and store need no alignment.
+        let q = unsafe {
+            let q = _mm256_loadu_si256(q.as_ptr().cast());
+            _mm256_storeu_si256(out.words.as_mut_ptr().cast(), q);
+            q
+        };
+        let fours = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), q);
+        let halves = _mm_add_epi32(_mm256_castsi256_si128(fours), _mm256_extracti128_si256::<1>(fours));
+        let pairs = _mm_add_epi32(halves, _mm_shuffle_epi32::<0b1110>(halves));
+        let sum = _mm_cvtsi128_si32(_mm_add_epi32(pairs, _mm_shuffle_epi32::<0b01>(pairs)));
+        out.scale = scale.into();
+        out.offset = -128 * sum;
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+fn activate(activation: Activation, gate: &mut [i32], up: &[i32]) {
+    body::activate(activation, gate, up);
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+fn queries(x: &mut [i32], how: &Preparation<'_>, factor: i64, q: &mut [Compressed], shifts: &mut [u32]) {
+    body::queries(x, how, factor, q, shifts);
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+fn row(x: &mut [i32], how: &Preparation<'_>, q: &mut [Compressed], shifts: &mut [u8]) {
+    body::row(x, how, q, shifts);
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+fn sum(words: &[u64]) -> u64 {
+    body::sum(words)
+}
+
+/// Vectors of a tile: more would spill registers.
+const TILE: usize = 4;
+/// Units of a row group that are multiplied with all vectors in turn: some 13 KiB.
+const UNITS: usize = 12;
+
+/// A packing of weights, read half a unit at a time.
+trait Packed: Sized {
+    /// Right shift of [`ActBlock::offset`] that makes it the offset of this packing.
+    const OFFSET_SHIFT: u32;
+
+    /// The eight lines of both blocks as unsigned bytes.
+    ///
+    /// # Safety
+    /// The machine must have AVX-512.
+    unsafe fn line(&self, h: usize, j: usize) -> __m512i;
+
+    fn scales(&self) -> &[[i16; 2]; GROUP];
+}
+
+impl Packed for Unit8 {
+    const OFFSET_SHIFT: u32 = 0;
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn line(&self, h: usize, j: usize) -> __m512i {
+        // SAFETY: a line is 64 bytes at a multiple of 64.
+        unsafe { _mm512_load_si512(self.lines[8 * h + j].as_ptr().cast()) }
+    }
+
+    fn scales(&self) -> &[[i16; 2]; GROUP] {
+        &self.scales
+    }
+}
+
+impl Packed for Unit4 {
+    const OFFSET_SHIFT: u32 = 4;
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn line(&self, h: usize, j: usize) -> __m512i {
+        // SAFETY: a line is 64 bytes at a multiple of 64.
+        let line = unsafe { _mm512_load_si512(self.lines[j].as_ptr().cast()) };
+        let low = _mm512_set1_epi32(0x0f0f_0f0f);
+        match h {
+            0 => _mm512_and_si512(line, low),
+            _ => _mm512_and_si512(_mm512_srli_epi32::<4>(line), low),
+        }
+    }
+
+    fn scales(&self) -> &[[i16; 2]; GROUP] {
+        &self.scales
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+fn product<O: Output>(matrix: &Matrix, groups: Range<usize>, acts: &[Acts], out: &mut [O]) {
+    match &matrix.units {
+        Units::Int8(units) => packed(matrix, units, groups, acts, out),
+        Units::Int4(units) => packed(matrix, units, groups, acts, out),
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+#[inline]
+fn packed<U: Packed, O: Output>(
+    matrix: &Matrix,
+    units: &[U],
+    groups: Range<usize>,
+    acts: &[Acts],
+    out: &mut [O],
+) {
+    let row_units = matrix.row_units();
+    let tiles = acts.len().div_ceil(TILE);
+    // Weights that several tiles need stay in the innermost cache.
+    let chunk = if tiles == 1 { row_units } else { UNITS };
+    let mut sums = vec![Sums::ZERO; acts.len()];
+    for (group, out) in groups.zip(out.chunks_exact_mut(GROUP * acts.len())) {
+        let (this, next) = units[group * row_units..].split_at(row_units);
+        let Some(exponents) = matrix.exponents[group * GROUP..].first_chunk() else { return };
+        sums.fill(Sums::ZERO);
+        for (first, this) in (0..row_units).step_by(chunk).zip(this.chunks(chunk)) {
+            let next = next.get(first..first + this.len()).unwrap_or(&[]);
+            for (i, (acts, sums)) in acts.chunks(TILE).zip(sums.chunks_mut(TILE)).enumerate() {
+                let ahead = Ahead::new(next, i, tiles);
+                match (acts, sums) {
+                    ([a, b, c, d], [e, f, g, h]) => tile(this, ahead, first, [a, b, c, d], [e, f, g, h]),
+                    ([a, b, c], [e, f, g]) => tile(this, ahead, first, [a, b, c], [e, f, g]),
+                    ([a, b], [e, f]) => tile(this, ahead, first, [a, b], [e, f]),
+                    ([a], [e]) => tile(this, ahead, first, [a], [e]),
+                    _ => {}
+                }
+            }
+        }
+        for ((sums, acts), out) in sums.iter().zip(acts).zip(out.as_chunks_mut::<GROUP>().0) {
+            finish(sums, exponents, acts.exponent, out);
         }
     }
 }
 
-/// One row group times `T` vectors, finished into `out`, `[token][row]`.
+/// One vector's exact sums for a row group.
+#[derive(Debug, Clone, Copy)]
+struct Sums {
+    /// Of rows 0, 2, …, 14.
+    even: __m512i,
+    /// Of rows 1, 3, …, 15.
+    odd: __m512i,
+}
+
+impl Sums {
+    // SAFETY: all bit patterns are vectors.
+    const ZERO: Self = unsafe { std::mem::zeroed() };
+}
+
+/// Weights to bring closer while others are multiplied, a little with every unit: memory answers few requests at a
+/// time.
+#[derive(Debug, Clone, Copy)]
+struct Ahead {
+    next: *const i8,
+    end: *const i8,
+    /// Cache lines to fetch with a unit.
+    lines: usize,
+}
+
+impl Ahead {
+    /// The share of tile `i` of `tiles` in fetching `units`.
+    fn new<U>(units: &[U], i: usize, tiles: usize) -> Self {
+        let lines = size_of::<U>() / 64;
+        let range = units.as_ptr_range();
+        let (start, end) = (range.start.cast::<i8>(), range.end.cast::<i8>());
+        let share = lines.div_ceil(tiles);
+        Self { next: start.wrapping_add(64 * share * units.len() * i), end, lines: share }
+    }
+
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    fn fetch(&mut self) {
+        for _ in 0..self.lines {
+            if self.next < self.end {
+                _mm_prefetch::<_MM_HINT_T1>(self.next);
+                self.next = self.next.wrapping_add(64);
+            }
+        }
+    }
+}
+
+/// Adds a part of one row group times `T` vectors to their sums; the part begins with unit `from` of the rows.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 #[inline]
 #[expect(clippy::needless_range_loop, reason = "h, j and t index several arrays each")]
-fn tile<const T: usize, A: std::borrow::Borrow<Acts>>(
-    matrix: &Matrix,
-    group: usize,
-    units: &[Unit],
-    acts: &[A; T],
-    output: Output,
-    out: &mut [i64],
+fn tile<const T: usize, U: Packed>(
+    units: &[U],
+    mut ahead: Ahead,
+    from: usize,
+    acts: [&Acts; T],
+    sums: [&mut Sums; T],
 ) {
-    let zero = _mm512_setzero_si512();
-    // Sums of even and of odd rows.
-    let (mut even, mut odd) = ([zero; T], [zero; T]);
-    let blocks: [&[[ActBlock; 2]]; T] =
-        std::array::from_fn(|t| &acts[t].borrow().blocks.as_chunks::<2>().0[..units.len()]);
+    // Loops, as closures given to other functions are not inlined into one with these features.
+    let (mut even, mut odd) = ([_mm512_setzero_si512(); T], [_mm512_setzero_si512(); T]);
+    let mut blocks: [&[[ActBlock; 2]]; T] = [&[]; T];
+    for t in 0..T {
+        (even[t], odd[t]) = (sums[t].even, sums[t].odd);
+        blocks[t] = &acts[t].blocks.as_chunks::<2>().0[from..][..units.len()];
+    }
     for (p, unit) in units.iter().enumerate() {
-        // SAFETY: the field is 64 bytes at a multiple of 64.
-        let scales = unsafe { _mm512_load_si512(unit.scales.as_ptr().cast()) };
+        ahead.fetch();
+        // SAFETY: the field is 64 bytes.
+        let scales = unsafe { _mm512_loadu_si512(unit.scales().as_ptr().cast()) };
         for h in 0..2 {
-            let mut sums: [__m512i; T] = std::array::from_fn(|t| _mm512_set1_epi32(blocks[t][p][h].offset));
+            let mut block = [_mm512_setzero_si512(); T];
+            for t in 0..T {
+                block[t] = _mm512_set1_epi32(blocks[t][p][h].offset >> U::OFFSET_SHIFT);
+            }
             for j in 0..8 {
-                // SAFETY: a line is 64 bytes at a multiple of 64.
-                let weights = unsafe { _mm512_load_si512(unit.lines[8 * h + j].as_ptr().cast()) };
+                // SAFETY: this function has AVX-512.
+                let weights = unsafe { unit.line(h, j) };
                 for t in 0..T {
                     let x = _mm512_set1_epi32(blocks[t][p][h].words[j]);
-                    sums[t] = _mm512_dpbusd_epi32(sums[t], weights, x);
+                    block[t] = _mm512_dpbusd_epi32(block[t], weights, x);
                 }
             }
             let scales = match h {
-                0 => _mm512_and_si512(scales, _mm512_set1_epi32(0xffff)),
-                _ => _mm512_srli_epi32::<16>(scales),
+                0 => _mm512_srai_epi32::<16>(_mm512_slli_epi32::<16>(scales)),
+                _ => _mm512_srai_epi32::<16>(scales),
             };
             for t in 0..T {
                 let scale = _mm512_mullo_epi32(scales, _mm512_set1_epi32(blocks[t][p][h].scale));
-                even[t] = _mm512_add_epi64(even[t], _mm512_mul_epi32(sums[t], scale));
-                let (sum, scale) = (_mm512_srli_epi64::<32>(sums[t]), _mm512_srli_epi64::<32>(scale));
-                odd[t] = _mm512_add_epi64(odd[t], _mm512_mul_epi32(sum, scale));
+                even[t] = _mm512_add_epi64(even[t], _mm512_mul_epi32(block[t], scale));
+                let (block, scale) = (_mm512_srli_epi64::<32>(block[t]), _mm512_srli_epi64::<32>(scale));
+                odd[t] = _mm512_add_epi64(odd[t], _mm512_mul_epi32(block, scale));
             }
         }
     }
-    for ((t, acts), out) in acts.iter().enumerate().zip(out.chunks_exact_mut(GROUP)) {
-        let mut sums = [0i64; GROUP];
-        let low = _mm512_set_epi64(11, 3, 10, 2, 9, 1, 8, 0);
-        let high = _mm512_set_epi64(15, 7, 14, 6, 13, 5, 12, 4);
-        // SAFETY: `sums` holds 16 elements; unaligned stores of 8 each at 0 and 8.
-        unsafe {
-            let to = sums.as_mut_ptr();
-            _mm512_storeu_si512(to.cast(), _mm512_permutex2var_epi64(even[t], low, odd[t]));
-            _mm512_storeu_si512(to.add(8).cast(), _mm512_permutex2var_epi64(even[t], high, odd[t]));
-        }
-        body::finish_group(matrix, group, &sums, acts.borrow().exponent, output, out);
+    for t in 0..T {
+        *sums[t] = Sums { even: even[t], odd: odd[t] };
     }
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-fn attend(attention: &Attention<'_>, scratch: &mut AttentionScratch, out: &mut [i32]) {
-    let Attention { shape, query, cache, kv_head, positions } = *attention;
-    let blocks = shape.head_blocks();
-    let (stride, first) = (shape.kv_heads * blocks, kv_head * blocks);
-    let key_blocks = cache.keys.q.as_chunks::<BLOCK>().0;
-    let query_blocks = query.q.as_chunks::<BLOCK>().0;
-    scratch.scores.clear();
-    for position in 0..positions {
-        let at = position * stride + first;
-        let keys = &key_blocks[at..at + blocks];
-        let shifts = &cache.keys.shifts[at..at + blocks];
-        let mut sum = _mm512_setzero_si512();
-        for ((key, shift), query) in keys.iter().zip(shifts).zip(query_blocks) {
-            // SAFETY: both blocks are 64 bytes; the loads need no alignment.
-            let (key, query) = unsafe {
-                (_mm512_loadu_si512(key.as_ptr().cast()), _mm512_loadu_si512(query.as_ptr().cast()))
-            };
-            // Elements are within ±32,767, so a pair's sum is below 2^31.
-            let pairs = _mm512_madd_epi16(key, query);
-            let low = _mm512_cvtepi32_epi64(_mm512_castsi512_si256(pairs));
-            let high = _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64::<1>(pairs));
-            let both = _mm512_add_epi64(low, high);
-            sum = _mm512_add_epi64(sum, _mm512_sll_epi64(both, _mm_cvtsi32_si128((*shift).into())));
+/// [`reference::finish`] of 16 rows' sums.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn finish<O: Output>(
+    sums: &Sums,
+    exponents: &[i8; GROUP],
+    token_exponent: u32,
+    out: &mut [O; GROUP],
+) {
+    let low = _mm512_set_epi64(11, 3, 10, 2, 9, 1, 8, 0);
+    let high = _mm512_set_epi64(15, 7, 14, 6, 13, 5, 12, 4);
+    let Sums { even, odd } = *sums;
+    let sums = [_mm512_permutex2var_epi64(even, low, odd), _mm512_permutex2var_epi64(even, high, odd)];
+    // SAFETY: 16 bytes; the load needs no alignment.
+    let exponents_ = unsafe { _mm_loadu_si128(exponents.as_ptr().cast()) };
+    let exponents_ = [exponents_, _mm_srli_si128::<8>(exponents_)];
+    let base = _mm512_set1_epi64(i64::from(40 - O::BITS) - i64::from(token_exponent));
+    let shifts = exponents_.map(|e| _mm512_sub_epi64(base, _mm512_cvtepi8_epi64(e)));
+    let zero = _mm512_setzero_si512();
+    if _mm512_cmplt_epi64_mask(shifts[0], zero) | _mm512_cmplt_epi64_mask(shifts[1], zero) != 0 {
+        let mut exact = [0i64; GROUP];
+        for (sums, exact) in sums.iter().zip(exact.as_chunks_mut::<8>().0) {
+            // SAFETY: 64 bytes; the store needs no alignment.
+            unsafe { _mm512_storeu_si512(exact.as_mut_ptr().cast(), *sums) };
         }
-        scratch.scores.push(reference::scale_score(_mm512_reduce_add_epi64(sum), query.shift));
+        for ((out, sum), e) in out.iter_mut().zip(exact).zip(exponents) {
+            *out = reference::finish(sum, *e, token_exponent);
+        }
+        return;
     }
-    body::softmax_and_mix(attention, scratch, out, |_, probabilities, mixed| {
-        let value_blocks = cache.values.q.as_chunks::<BLOCK>().0;
+    for ((sums, shifts), out) in sums.iter().zip(shifts).zip(out.as_chunks_mut::<8>().0) {
+        let half = _mm512_srli_epi64::<1>(_mm512_sllv_epi64(_mm512_set1_epi64(1), shifts));
+        let value = _mm512_srav_epi64(_mm512_add_epi64(*sums, half), shifts);
+        // SAFETY: `out` is eight elements of the size that is stored.
+        unsafe {
+            if const { size_of::<O>() == 4 } {
+                // Saturates to the limits of `i32`, which are this format's.
+                _mm256_storeu_si256(out.as_mut_ptr().cast(), _mm512_cvtsepi64_epi32(value));
+            } else {
+                let value = _mm512_max_epi64(value, _mm512_set1_epi64(-O::LIMIT));
+                let value = _mm512_min_epi64(value, _mm512_set1_epi64(O::LIMIT - 1));
+                _mm512_storeu_si512(out.as_mut_ptr().cast(), value);
+            }
+        }
+    }
+}
+
+/// The sum of the lanes of each of eight vectors.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn totals_of(v: [__m512i; 8]) -> __m512i {
+    let pairs = |a, b| _mm512_add_epi64(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+    let fours = |a, b| {
+        let (even, odd) = (_mm512_shuffle_i64x2::<0x88>(a, b), _mm512_shuffle_i64x2::<0xdd>(a, b));
+        _mm512_add_epi64(even, odd)
+    };
+    let low = fours(pairs(v[0], v[1]), pairs(v[2], v[3]));
+    let high = fours(pairs(v[4], v[5]), pairs(v[6], v[7]));
+    fours(low, high)
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+fn attend(
+    view: View<'_>,
+    query: &[Compressed],
+    query_shift: u32,
+    scratch: &mut AttentionScratch,
+    out: &mut [i32],
+) {
+    let blocks = query.len();
+    scratch.scores.clear();
+    let mut position = 0;
+    for (keys, shifts) in view.cache.head(view.layer, Part::Keys, view.kv_head, view.to) {
+        let skipped = view.from.saturating_sub(position).min(shifts.len() / blocks) * blocks;
+        position += shifts.len() / blocks;
+        let (keys, shifts) = (&keys[skipped..], &shifts[skipped..]);
+        for (keys, shifts) in keys.chunks(8 * blocks).zip(shifts.chunks(8 * blocks)) {
+            let mut sums = [_mm512_setzero_si512(); 8];
+            for ((keys, shifts), sum) in
+                keys.chunks_exact(blocks).zip(shifts.chunks_exact(blocks)).zip(&mut sums)
+            {
+                for ((key, shift), query) in keys.iter().zip(shifts).zip(query) {
+                    // SAFETY: both blocks are 64 bytes; the loads need no alignment.
+                    let (key, query) = unsafe {
+                        (_mm512_loadu_si512(key.as_ptr().cast()), _mm512_loadu_si512(query.as_ptr().cast()))
+                    };
+                    // Elements are within ±32,767, so a pair's sum is below 2^31.
+                    let pairs = _mm512_madd_epi16(key, query);
+                    let low = _mm512_cvtepi32_epi64(_mm512_castsi512_si256(pairs));
+                    let high = _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64::<1>(pairs));
+                    let both = _mm512_sll_epi64(_mm512_add_epi64(low, high), _mm_cvtsi32_si128((*shift).into()));
+                    *sum = _mm512_add_epi64(*sum, both);
+                }
+            }
+            let mut totals = [0i64; 8];
+            // SAFETY: 64 bytes; the store needs no alignment.
+            unsafe { _mm512_storeu_si512(totals.as_mut_ptr().cast(), totals_of(sums)) };
+            scratch.scores.extend_from_slice(&totals[..shifts.len() / blocks]);
+        }
+    }
+    body::scale_scores(&mut scratch.scores, query_shift);
+    body::softmax_and_mix(scratch, blocks, out, |probabilities, mixed| {
         for (block, mixed) in mixed.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
             let mut sums = [_mm512_setzero_si512(); 4];
-            for (position, p) in probabilities.iter().enumerate() {
-                let at = position * stride + first + block;
-                // At most 32,767 · 2^16, which fits the low half of a lane.
-                let p = _mm512_set1_epi64(i64::from(*p) << cache.values.shifts[at]);
-                for (sum, eight) in sums.iter_mut().zip(value_blocks[at].as_chunks::<8>().0) {
-                    // SAFETY: 16 bytes; the load needs no alignment.
-                    let v = unsafe { _mm_loadu_si128(eight.as_ptr().cast()) };
-                    *sum = _mm512_add_epi64(*sum, _mm512_mul_epi32(_mm512_cvtepi16_epi64(v), p));
+            let mut position = 0;
+            let mut probabilities = probabilities.iter();
+            for (values, shifts) in view.cache.head(view.layer, Part::Values, view.kv_head, view.to) {
+                let count = shifts.len() / blocks;
+                let skipped = view.from.saturating_sub(position).min(count);
+                position += count;
+                for (at, p) in (skipped..count).map(|i| i * blocks + block).zip(&mut probabilities) {
+                    // At most 32,767 · 2^16, which fits the low half of a lane.
+                    let p = _mm512_set1_epi64(i64::from(*p) << shifts[at]);
+                    for (sum, eight) in sums.iter_mut().zip(values[at].as_chunks::<8>().0) {
+                        // SAFETY: 16 bytes; the load needs no alignment.
+                        let v = unsafe { _mm_loadu_si128(eight.as_ptr().cast()) };
+                        *sum = _mm512_add_epi64(*sum, _mm512_mul_epi32(_mm512_cvtepi16_epi64(v), p));
+                    }
                 }
             }
             for (sum, eight) in sums.iter().zip(mixed.as_chunks_mut::<8>().0) {

@@ -1,19 +1,20 @@
 //! What all back ends share: element-wise loops, compiled once for each instruction set by inlining them into its
 //! functions, where the compiler vectorises them.
 
-use super::kernels::{Acts, Attention, AttentionScratch};
+use super::kernels::{Acts, AttentionScratch, Preparation};
 use crate::{
     blocks::{self, BLOCK},
-    fixed::{clamp_i32, half_up},
-    model::{GROUP, Matrix},
-    reference::{self, InverseRms, Output},
+    cache::{Compressed, compress_query, compress_row},
+    fixed::half_up,
+    model::Activation,
+    reference::{self, InverseRms},
 };
 
 #[inline(always)]
 pub(super) fn norm(x: &[i64], gains: &[i32], eps: (u64, i32), out: &mut [i32]) {
     let inverse = InverseRms::of(x, eps);
     for ((out, x), gain) in out.iter_mut().zip(x).zip(gains) {
-        *out = clamp_i32(half_up(inverse.apply(*x) * i64::from(*gain), 26));
+        *out = inverse.element(*x, *gain);
     }
 }
 
@@ -38,55 +39,95 @@ pub(super) fn quantise(x: &[i32], out: &mut Acts) {
 }
 
 #[inline(always)]
-pub(super) fn swiglu(gate: &mut [i32], up: &[i32]) {
-    for (gate, up) in gate.iter_mut().zip(up) {
-        *gate = reference::swiglu(*gate, *up);
+pub(super) fn activate(activation: Activation, gate: &mut [i32], up: &[i32]) {
+    // One loop each, so that neither has a branch.
+    match activation {
+        Activation::Silu => activate_each(Activation::Silu, gate, up),
+        Activation::Gelu => activate_each(Activation::Gelu, gate, up),
     }
 }
 
-/// Rounds the exact sums of a group of rows for one token.
 #[inline(always)]
-pub(super) fn finish_group(
-    matrix: &Matrix,
-    group: usize,
-    sums: &[i64; GROUP],
-    token_exponent: u32,
-    output: Output,
-    out: &mut [i64],
+fn activate_each(activation: Activation, gate: &mut [i32], up: &[i32]) {
+    for (gate, up) in gate.iter_mut().zip(up) {
+        *gate = reference::activate(activation, *gate, *up);
+    }
+}
+
+#[inline(always)]
+fn prepare(x: &mut [i32], how: &Preparation<'_>) {
+    if let Some(bias) = how.bias {
+        reference::add_bias(x, bias);
+    }
+    if let Some(gains) = how.norm {
+        reference::normalise_heads(x, gains, how.eps);
+    }
+    if let Some((pairs, angles)) = how.rotation {
+        for head in x.chunks_exact_mut(how.head_dim) {
+            reference::rotate(head, pairs, angles);
+        }
+    }
+}
+
+#[inline(always)]
+pub(super) fn queries(
+    x: &mut [i32],
+    how: &Preparation<'_>,
+    factor: i64,
+    q: &mut [Compressed],
+    shifts: &mut [u32],
 ) {
-    let Some(exponents) = matrix.exponents[group * GROUP..].first_chunk::<GROUP>() else { return };
-    let base = 40 - output.bits() - token_exponent as i32;
-    let largest = exponents.iter().copied().max().unwrap_or(0);
-    if i32::from(largest) <= base {
-        // `finish` without its case of a negative shift, so that the loop has no branch.
-        let limit = output.limit();
-        for ((out, sum), e) in out.iter_mut().zip(sums).zip(exponents) {
-            *out = half_up(*sum, (base - i32::from(*e)) as u32).clamp(-limit, limit - 1);
-        }
-    } else {
-        for ((out, sum), e) in out.iter_mut().zip(sums).zip(exponents) {
-            *out = reference::finish(*sum, *e, token_exponent, output);
-        }
+    prepare(x, how);
+    let heads = x.chunks_exact(how.head_dim).zip(q.chunks_exact_mut(how.head_dim.div_ceil(BLOCK)));
+    for ((head, q), shift) in heads.zip(shifts) {
+        *shift = compress_query(head, factor, q);
+    }
+}
+
+#[inline(always)]
+pub(super) fn row(x: &mut [i32], how: &Preparation<'_>, q: &mut [Compressed], shifts: &mut [u8]) {
+    prepare(x, how);
+    compress_row(x, how.head_dim, q, shifts);
+}
+
+/// [`reference::scale_score`] of each sum.
+#[inline(always)]
+pub(super) fn scale_scores(sums: &mut [i64], query_shift: u32) {
+    for sum in sums {
+        *sum = reference::scale_score(*sum, query_shift);
     }
 }
 
 /// Softmax over `scratch.scores`, then the caller's `mix` into `scratch.mixed`, then the division.
 #[inline(always)]
 pub(super) fn softmax_and_mix(
-    attention: &Attention<'_>,
     scratch: &mut AttentionScratch,
+    blocks: usize,
     out: &mut [i32],
-    mix: impl FnOnce(&Attention<'_>, &[i32], &mut [i64]),
+    mix: impl FnOnce(&[i32], &mut [i64]),
 ) {
     let max = scratch.scores.iter().copied().max().unwrap_or(0);
     scratch.probabilities.clear();
     scratch.probabilities.extend(scratch.scores.iter().map(|s| reference::probability(max - s)));
     let sum = scratch.probabilities.iter().map(|p| i64::from(*p)).sum();
     scratch.mixed.clear();
-    scratch.mixed.resize(attention.shape.head_blocks() * BLOCK, 0);
-    mix(attention, &scratch.probabilities, &mut scratch.mixed);
+    scratch.mixed.resize(blocks * BLOCK, 0);
+    mix(&scratch.probabilities, &mut scratch.mixed);
     let reciprocal = reference::mix_reciprocal(sum);
     for (out, mixed) in out.iter_mut().zip(&scratch.mixed) {
         *out = reference::mix_element(*mixed, reciprocal);
     }
+}
+
+#[inline(always)]
+pub(super) fn sum(words: &[u64]) -> u64 {
+    // Enough lanes to keep several loads in flight.
+    let mut sums = [0u64; 32];
+    let (whole, rest) = words.as_chunks::<32>();
+    for words in whole {
+        for (sum, word) in sums.iter_mut().zip(words) {
+            *sum = sum.wrapping_add(*word);
+        }
+    }
+    sums.iter().chain(rest).fold(0, |a, b| a.wrapping_add(*b))
 }

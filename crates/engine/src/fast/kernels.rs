@@ -5,9 +5,9 @@ use std::ops::Range;
 use crate::{
     Backend,
     blocks::{self, BLOCK},
-    cache::{LayerCache, Query},
-    model::{Matrix, Shape},
-    reference::Output,
+    cache::Compressed,
+    model::{Activation, Matrix},
+    reference::{Output, View},
 };
 
 /// A block of activations in the shape that kernels want.
@@ -16,7 +16,7 @@ pub(super) struct ActBlock {
     /// 32 int8, four a word, little-endian.
     pub(super) words: [i32; 8],
     pub(super) scale: i32,
-    /// `-128 ·` sum of the 32: takes back the offset of the stored weights.
+    /// `-128 ·` sum of the 32: takes back the offset of weights stored as `weight + 128`.
     pub(super) offset: i32,
 }
 
@@ -36,15 +36,20 @@ pub(super) struct AttentionScratch {
     pub(super) mixed: Vec<i64>,
 }
 
-/// Arguments of an attention kernel.
-pub(super) struct Attention<'a> {
-    pub(super) shape: &'a Shape,
-    pub(super) query: &'a Query,
-    pub(super) cache: &'a LayerCache,
-    pub(super) kv_head: usize,
-    /// Leading positions that are attended to.
-    pub(super) positions: usize,
+/// How the elements of one position's queries, keys or values become what attention reads.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Preparation<'a> {
+    pub(super) head_dim: usize,
+    pub(super) bias: Option<&'a [i32]>,
+    pub(super) norm: Option<&'a [i32]>,
+    pub(super) eps: (u64, i32),
+    /// Rotation: which pairs, and their angles.
+    pub(super) rotation: Option<(crate::model::Pairs, &'a [(i32, i32)])>,
 }
+
+/// What a kernel multiplies and where the products go: some row groups of a matrix, the vectors, and
+/// `[group][vector][row]`.
+type Product<O> = unsafe fn(&Matrix, Range<usize>, &[Acts], &mut [O]);
 
 /// Signature of [`crate::reference::rms_norm`] with its result behind the arguments.
 type Norm = unsafe fn(&[i64], &[i32], (u64, i32), &mut [i32]);
@@ -52,11 +57,33 @@ type Norm = unsafe fn(&[i64], &[i32], (u64, i32), &mut [i32]);
 /// A back end's functions. A table exists only behind [`Kernels::of`], which checks that the machine can run it.
 #[derive(Debug)]
 pub(super) struct Kernels {
-    pub(super) product: unsafe fn(&Matrix, Range<usize>, &[Acts], Output, &mut [i64]),
+    pub(super) hidden: Product<i32>,
+    pub(super) residual: Product<i64>,
     pub(super) norm: Norm,
     pub(super) quantise: unsafe fn(&[i32], &mut Acts),
-    pub(super) swiglu: unsafe fn(&mut [i32], &[i32]),
-    pub(super) attend: unsafe fn(&Attention<'_>, &mut AttentionScratch, &mut [i32]),
+    pub(super) activate: unsafe fn(Activation, &mut [i32], &[i32]),
+    pub(super) queries: unsafe fn(&mut [i32], &Preparation<'_>, i64, &mut [Compressed], &mut [u32]),
+    pub(super) row: unsafe fn(&mut [i32], &Preparation<'_>, &mut [Compressed], &mut [u8]),
+    pub(super) attend: unsafe fn(View<'_>, &[Compressed], u32, &mut AttentionScratch, &mut [i32]),
+    /// The sum of all 8-byte words: reads as fast as the machine can.
+    pub(super) sum: unsafe fn(&[u64]) -> u64,
+}
+
+/// A format that a back end can finish products in.
+pub(super) trait Finished: Output {
+    fn product(kernels: &Kernels) -> Product<Self>;
+}
+
+impl Finished for i32 {
+    fn product(kernels: &Kernels) -> Product<Self> {
+        kernels.hidden
+    }
+}
+
+impl Finished for i64 {
+    fn product(kernels: &Kernels) -> Product<Self> {
+        kernels.residual
+    }
 }
 
 impl Kernels {
@@ -74,17 +101,16 @@ impl Kernels {
         }
     }
 
-    /// Row groups `groups` of a matrix times each vector; `out` is `[group][token][row]`.
-    pub(super) fn product(
+    /// Row groups `groups` of a matrix times each vector; `out` is `[group][vector][row]`.
+    pub(super) fn product<O: Finished>(
         &self,
         matrix: &Matrix,
         groups: Range<usize>,
         acts: &[Acts],
-        output: Output,
-        out: &mut [i64],
+        out: &mut [O],
     ) {
         // SAFETY: tables are handed out only on machines that have the features their functions need.
-        unsafe { (self.product)(matrix, groups, acts, output, out) }
+        unsafe { O::product(self)(matrix, groups, acts, out) }
     }
 
     /// [`crate::reference::rms_norm`] into `out`.
@@ -96,22 +122,56 @@ impl Kernels {
     /// [`blocks::quantise`] into `out`.
     pub(super) fn quantise(&self, x: &[i32], out: &mut Acts) {
         let padded = x.len().next_multiple_of(2 * BLOCK) / BLOCK;
-        out.blocks.clear();
-        out.blocks.resize(padded, ActBlock { scale: 1, ..ActBlock::default() });
+        if out.blocks.len() != padded || !x.len().is_multiple_of(2 * BLOCK) {
+            out.blocks.clear();
+            out.blocks.resize(padded, ActBlock { scale: 1, ..ActBlock::default() });
+        }
         // SAFETY: as in `product`.
         unsafe { (self.quantise)(x, out) }
     }
 
-    /// [`crate::reference::swiglu`] of each pair, into `gate`.
-    pub(super) fn swiglu(&self, gate: &mut [i32], up: &[i32]) {
+    /// [`crate::reference::activate`] of each pair, into `gate`.
+    pub(super) fn activate(&self, activation: Activation, gate: &mut [i32], up: &[i32]) {
         // SAFETY: as in `product`.
-        unsafe { (self.swiglu)(gate, up) }
+        unsafe { (self.activate)(activation, gate, up) }
     }
 
-    /// Scores, softmax and mix of one head into its `head_dim` elements.
-    pub(super) fn attend(&self, attention: &Attention<'_>, scratch: &mut AttentionScratch, out: &mut [i32]) {
+    /// Prepares one position's queries: compressed heads and a shift a head.
+    pub(super) fn queries(
+        &self,
+        x: &mut [i32],
+        how: &Preparation<'_>,
+        factor: i64,
+        q: &mut [Compressed],
+        shifts: &mut [u32],
+    ) {
         // SAFETY: as in `product`.
-        unsafe { (self.attend)(attention, scratch, out) }
+        unsafe { (self.queries)(x, how, factor, q, shifts) }
+    }
+
+    /// Prepares one position's keys or values.
+    pub(super) fn row(&self, x: &mut [i32], how: &Preparation<'_>, q: &mut [Compressed], shifts: &mut [u8]) {
+        // SAFETY: as in `product`.
+        unsafe { (self.row)(x, how, q, shifts) }
+    }
+
+    /// [`crate::reference::attend`] into `out`.
+    pub(super) fn attend(
+        &self,
+        view: View<'_>,
+        query: &[Compressed],
+        query_shift: u32,
+        scratch: &mut AttentionScratch,
+        out: &mut [i32],
+    ) {
+        // SAFETY: as in `product`.
+        unsafe { (self.attend)(view, query, query_shift, scratch, out) }
+    }
+
+    /// The wrapping sum of all words.
+    pub(super) fn sum(&self, words: &[u64]) -> u64 {
+        // SAFETY: as in `product`.
+        unsafe { (self.sum)(words) }
     }
 }
 

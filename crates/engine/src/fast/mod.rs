@@ -15,160 +15,202 @@ mod kernels;
 mod products;
 mod team;
 
-use std::sync::Mutex;
+use std::sync::{
+    Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use self::{
-    kernels::{Acts, Attention, AttentionScratch, Kernels},
-    products::{Products, products},
+    kernels::{Acts, AttentionScratch, Kernels, Preparation},
+    products::Products,
     team::Team,
 };
 use crate::{
     Backend,
-    cache::{Cache, compress_query},
-    fixed::cos_sin,
-    model::{Layer, Model, Shape},
-    reference::{Output, embed, rotate},
+    blocks::BLOCK,
+    cache::{Cache, Compressed, Part},
+    model::{GROUP, Layer, Model, Shape, Units},
+    reference::{View, angles, embed, seen},
+    runner::{Outputs, Work},
 };
 
-/// Prompt tokens computed together.
-const CHUNK: usize = 64;
 /// What normalising, activating or rounding an element costs, in multiplications of a product.
 const ELEMENT_WORK: usize = 64;
 
-/// Threads, kernels and buffers of one sequence.
+/// Threads, kernels and buffers of one batch at a time.
 #[derive(Debug)]
 pub(crate) struct Fast {
     kernels: &'static Kernels,
     team: Team,
-    buffers: Buffers,
+    rows: Vec<Row>,
+    /// One a row.
+    acts: Vec<Acts>,
+    hidden: Products<i32>,
+    residual: Products<i64>,
+    /// `[row][head][element]`, Q16.
+    mixed: Vec<i32>,
 }
 
-/// Everything that is needed between two steps; grows to the size of a chunk once.
+/// One position of one sequence on its way through the layers.
 #[derive(Debug, Default)]
-struct Buffers {
-    /// `[token][element]`, Q24.
+struct Row {
+    /// Index into the batch.
+    work: usize,
+    position: usize,
+    /// Of the last layer with other angles than its predecessor.
+    angles: Vec<(i32, i32)>,
+    /// Q24.
     residual: Vec<i64>,
-    /// `[token]`
-    acts: Vec<Acts>,
-    products: Products,
-    /// `[token][element]`, Q16.
-    mixed: Vec<i32>,
-    /// `[token][pair]`
-    angles: Vec<Vec<(i32, i32)>>,
-    /// `[token][element]`, Q16.
-    queries: Vec<i32>,
+    /// `[head][block]`
+    queries: Vec<Compressed>,
+    /// One a head.
+    query_shifts: Vec<u32>,
+    keys: (Vec<Compressed>, Vec<u8>),
+    values: (Vec<Compressed>, Vec<u8>),
+}
+
+impl Row {
+    fn start(&mut self, shape: &Shape, work: usize, position: usize, residual: Vec<i64>) {
+        let blocks = shape.head_blocks();
+        (self.work, self.position, self.residual) = (work, position, residual);
+        self.queries.resize(shape.heads * blocks, [0; BLOCK]);
+        self.query_shifts.resize(shape.heads, 0);
+        for (q, shifts) in [&mut self.keys, &mut self.values] {
+            q.resize(shape.kv_heads * blocks, [0; BLOCK]);
+            shifts.resize(shape.kv_heads * blocks, 0);
+        }
+    }
 }
 
 impl Fast {
     /// `None` if the machine lacks what the back end needs, or it is no fast one.
     pub(crate) fn new(backend: Backend, threads: usize) -> Option<Self> {
         let kernels = Kernels::of(backend)?;
-        Some(Self { kernels, team: Team::new(threads.clamp(1, 256)), buffers: Buffers::default() })
+        Some(Self {
+            kernels,
+            team: Team::new(threads.clamp(1, 256)),
+            rows: Vec::new(),
+            acts: Vec::new(),
+            hidden: Products::default(),
+            residual: Products::default(),
+            mixed: Vec::new(),
+        })
     }
 
-    /// Same contract as [`crate::reference::forward`] for each token in turn; returns the last hidden state.
-    pub(crate) fn advance(&mut self, model: &Model, cache: &mut Cache, tokens: &[u32]) -> Vec<i32> {
-        for chunk in tokens.chunks(CHUNK) {
-            self.chunk(model, cache, chunk);
-        }
+    /// Same contract as [`crate::reference::forward`] for each token of each sequence in turn. The outputs are those
+    /// of each sequence's last `wanted` tokens.
+    pub(crate) fn step(&mut self, model: &Model, batch: &mut [Work<'_>], outputs: &mut Outputs) {
         let (shape, weights) = (model.shape(), model.weights());
-        let count = tokens.len().saturating_sub(1) % CHUNK;
-        let last = &self.buffers.residual[count * shape.width..];
-        let mut hidden = vec![0; shape.width];
-        self.kernels.norm(last, &weights.final_norm, shape.eps, &mut hidden);
-        hidden
-    }
-
-    /// Same contract as [`crate::reference::logits`].
-    pub(crate) fn logits(&mut self, model: &Model, hidden: &[i32]) -> Vec<i32> {
-        let Buffers { acts, products: out, .. } = &mut self.buffers;
-        acts.resize_with(acts.len().max(1), Acts::default);
-        self.kernels.quantise(hidden, &mut acts[0]);
-        products(self.kernels, &self.team, &[model.weights().head()], &acts[..1], Output::Hidden, out);
-        let mut logits = vec![0; model.shape().vocabulary];
-        out.gather_i32(0, 0, &mut logits);
-        logits
-    }
-
-    /// Logits `[token][id]` of every position of a sequence.
-    #[cfg(test)]
-    pub(crate) fn all_logits(&mut self, model: &Model, tokens: &[u32]) -> Vec<i32> {
-        let (shape, weights) = (model.shape(), model.weights());
-        let mut cache = Cache::new(shape);
-        let mut logits = vec![0; tokens.len() * shape.vocabulary];
-        for (chunk, logits) in tokens.chunks(CHUNK).zip(logits.chunks_mut(CHUNK * shape.vocabulary)) {
-            self.chunk(model, &mut cache, chunk);
-            let Buffers { residual, acts, products: out, .. } = &mut self.buffers;
-            let acts = &mut acts[..chunk.len()];
-            norm_and_quantise(self.kernels, &self.team, residual, &weights.final_norm, shape, acts);
-            products(self.kernels, &self.team, &[weights.head()], acts, Output::Hidden, out);
-            for (t, logits) in logits.chunks_exact_mut(shape.vocabulary).enumerate() {
-                out.gather_i32(0, t, logits);
+        let count = batch.iter().map(|work| work.tokens.len()).sum();
+        self.rows.resize_with(count, Row::default);
+        self.acts.resize_with(count, Acts::default);
+        self.mixed.resize(count * shape.query_width(), 0);
+        let mut rows = self.rows.iter_mut();
+        for (w, work) in batch.iter().enumerate() {
+            for ((i, token), row) in work.tokens.iter().enumerate().zip(&mut rows) {
+                row.start(shape, w, work.cache.len() + i, embed(shape, &weights.embedding, *token));
             }
         }
-        logits
-    }
-
-    fn chunk(&mut self, model: &Model, cache: &mut Cache, tokens: &[u32]) {
-        let (shape, weights) = (model.shape(), model.weights());
-        let buffers = &mut self.buffers;
-        buffers.residual.clear();
-        buffers.angles.clear();
-        for (i, token) in tokens.iter().enumerate() {
-            buffers.residual.extend(embed(&weights.embedding, *token));
-            let position = (cache.len + i) as u32;
-            buffers.angles.push(shape.turns.iter().map(|t| cos_sin(position, *t)).collect());
-        }
-        buffers.acts.resize_with(tokens.len().max(buffers.acts.len()), Acts::default);
-        buffers.mixed.resize(tokens.len() * shape.query_width(), 0);
-        buffers.queries.resize(tokens.len() * shape.query_width(), 0);
         for (i, layer) in weights.layers.iter().enumerate() {
-            self.attention(shape, layer, cache, i, tokens.len());
-            self.feed_forward(shape, layer, tokens.len());
+            if i == 0 || shape.local(i).is_some() != shape.local(i - 1).is_some() {
+                self.team.split(&mut self.rows, 1, count * shape.rope_dims * ELEMENT_WORK, |_, rows| {
+                    for row in rows {
+                        row.angles = angles(shape, i, row.position);
+                    }
+                });
+            }
+            self.attention(shape, layer, batch, i);
+            self.feed_forward(shape, layer);
         }
-        cache.len += tokens.len();
+        for work in &mut *batch {
+            work.cache.advance(work.tokens.len());
+        }
+        self.finish(model, batch, outputs);
     }
 
-    fn attention(&mut self, shape: &Shape, layer: &Layer, cache: &mut Cache, index: usize, count: usize) {
-        let (kernels, team) = (self.kernels, &self.team);
-        let Buffers { residual, acts, products: out, mixed, angles, queries } = &mut self.buffers;
-        let acts = &mut acts[..count];
-        norm_and_quantise(kernels, team, residual, &layer.attention_norm, shape, acts);
-        products(kernels, team, &[&layer.query, &layer.key, &layer.value], acts, Output::Hidden, out);
-
-        let before = cache.len;
-        let cache = &mut cache.layers[index];
-        let (mut keys, mut values) = (vec![0; shape.kv_width()], vec![0; shape.kv_width()]);
-        for (t, queries) in queries.chunks_exact_mut(shape.query_width()).take(count).enumerate() {
-            out.gather_i32(0, t, queries);
-            out.gather_i32(1, t, &mut keys);
-            out.gather_i32(2, t, &mut values);
-            for head in queries.chunks_exact_mut(shape.head_dim).chain(keys.chunks_exact_mut(shape.head_dim))
-            {
-                rotate(head, &angles[t]);
+    /// Final hidden states and logits of the wanted rows.
+    fn finish(&mut self, model: &Model, batch: &[Work<'_>], outputs: &mut Outputs) {
+        let (shape, weights) = (model.shape(), model.weights());
+        let mut wanted = Vec::new();
+        let mut end = 0;
+        for work in batch {
+            end += work.tokens.len();
+            wanted.extend(end - work.wanted..end);
+        }
+        outputs.resize(wanted.len(), shape);
+        let Self { kernels, team, rows, acts, hidden, .. } = self;
+        for (i, row) in wanted.iter().enumerate() {
+            let state = &mut outputs.hidden[i * shape.width..][..shape.width];
+            kernels.norm(&rows[*row].residual, &weights.final_norm, shape.eps, state);
+            kernels.quantise(state, &mut acts[i]);
+        }
+        if wanted.is_empty() {
+            return;
+        }
+        hidden.compute(kernels, team, &[weights.head()], &acts[..wanted.len()]);
+        let work = ELEMENT_WORK / 8 * outputs.logits.len();
+        team.split(&mut outputs.logits, shape.vocabulary, work, |first, logits| {
+            for (i, logits) in logits.chunks_exact_mut(shape.vocabulary).enumerate() {
+                hidden.gather(0, first + i, logits);
             }
-            cache.keys.push(&keys, shape.head_dim);
-            cache.values.push(&values, shape.head_dim);
+        });
+    }
+
+    fn attention(&mut self, shape: &Shape, layer: &Layer, batch: &mut [Work<'_>], index: usize) {
+        self.normalise(shape, &layer.attention_norm);
+        let Self { kernels, team, rows, acts, hidden, residual, mixed } = self;
+        let projections = [&layer.query, &layer.key, &layer.value];
+        hidden.compute(kernels, team, &projections.map(|p| &p.matrix), acts);
+
+        let elements = shape.query_width() + 2 * shape.kv_width();
+        let count = rows.len();
+        team.split(rows, 1, count * elements * ELEMENT_WORK, |first, rows| {
+            let mut x = vec![0; shape.query_width().max(shape.kv_width())];
+            for (i, row) in rows.iter_mut().enumerate() {
+                let Row { angles, queries, query_shifts, keys, values, .. } = row;
+                for (p, projection) in projections.iter().enumerate() {
+                    let x = &mut x[..projection.matrix.rows];
+                    hidden.gather(p, first + i, x);
+                    let how = Preparation {
+                        head_dim: shape.head_dim,
+                        bias: projection.bias.as_deref(),
+                        norm: projection.norm.as_deref(),
+                        eps: shape.eps,
+                        rotation: (p < 2).then_some((shape.pairs, angles.as_slice())),
+                    };
+                    match p {
+                        0 => kernels.queries(x, &how, shape.query_factor, queries, query_shifts),
+                        1 => kernels.row(x, &how, &mut keys.0, &mut keys.1),
+                        _ => kernels.row(x, &how, &mut values.0, &mut values.1),
+                    }
+                }
+            }
+        });
+        let mut seen_in_all = 0;
+        for row in rows.iter() {
+            let cache = &mut batch[row.work].cache;
+            cache.store(index, Part::Keys, row.position, &row.keys.0, &row.keys.1);
+            cache.store(index, Part::Values, row.position, &row.values.0, &row.values.1);
+            seen_in_all += row.position + 1 - seen(shape, index, row.position);
         }
 
-        let mixed = &mut mixed[..count * shape.query_width()];
-        let group = shape.heads / shape.kv_heads;
-        // Two products of a head with every position.
-        let work = 2 * mixed.len() * (before + count);
+        let batch: Vec<&Cache> = batch.iter().map(|work| &*work.cache).collect();
+        let (blocks, group) = (shape.head_blocks(), shape.heads / shape.kv_heads);
+        // Two products of a query with every position that it sees.
+        let work = 2 * shape.query_width() * seen_in_all;
         team.split(mixed, shape.head_dim, work, |first, mixed| {
             let mut scratch = AttentionScratch::default();
             for (i, mixed) in mixed.chunks_exact_mut(shape.head_dim).enumerate() {
-                let (t, head) = ((first + i) / shape.heads, (first + i) % shape.heads);
-                let query = &queries[(first + i) * shape.head_dim..][..shape.head_dim];
-                let query = compress_query(query, shape.query_factor);
-                let attention = Attention {
-                    shape,
-                    query: &query,
-                    cache,
+                let (row, head) = (&rows[(first + i) / shape.heads], (first + i) % shape.heads);
+                let view = View {
+                    cache: batch[row.work],
+                    layer: index,
                     kv_head: head / group,
-                    positions: before + t + 1,
+                    from: seen(shape, index, row.position),
+                    to: row.position + 1,
                 };
-                kernels.attend(&attention, &mut scratch, mixed);
+                let query = &row.queries[head * blocks..][..blocks];
+                kernels.attend(view, query, row.query_shifts[head], &mut scratch, mixed);
             }
         });
         team.split(acts, 1, ELEMENT_WORK * mixed.len(), |first, acts| {
@@ -176,49 +218,102 @@ impl Fast {
                 kernels.quantise(&mixed[(first + i) * shape.query_width()..][..shape.query_width()], acts);
             }
         });
-        products(kernels, team, &[&layer.attention_output], acts, Output::Residual, out);
-        out.add_to(0, residual, shape.width);
+        residual.compute(kernels, team, &[&layer.attention_output], acts);
+        self.add(shape, layer.post_attention_norm.as_deref());
     }
 
-    fn feed_forward(&mut self, shape: &Shape, layer: &Layer, count: usize) {
-        let (kernels, team) = (self.kernels, &self.team);
-        let Buffers { residual, acts, products: out, .. } = &mut self.buffers;
-        let acts = &mut acts[..count];
-        norm_and_quantise(kernels, team, residual, &layer.feed_forward_norm, shape, acts);
-        products(kernels, team, &[&layer.gate, &layer.up], acts, Output::Hidden, out);
-        team.split(acts, 1, ELEMENT_WORK * count * shape.hidden, |first, acts| {
+    fn feed_forward(&mut self, shape: &Shape, layer: &Layer) {
+        self.normalise(shape, &layer.feed_forward_norm);
+        let Self { kernels, team, acts, hidden, residual, .. } = self;
+        hidden.compute(kernels, team, &[&layer.gate, &layer.up], acts);
+        let work = ELEMENT_WORK * acts.len() * shape.hidden;
+        team.split(acts, 1, work, |first, acts| {
             let (mut gate, mut up) = (vec![0; shape.hidden], vec![0; shape.hidden]);
             for (i, acts) in acts.iter_mut().enumerate() {
-                out.gather_i32(0, first + i, &mut gate);
-                out.gather_i32(1, first + i, &mut up);
-                kernels.swiglu(&mut gate, &up);
+                hidden.gather(0, first + i, &mut gate);
+                hidden.gather(1, first + i, &mut up);
+                kernels.activate(shape.activation, &mut gate, &up);
                 kernels.quantise(&gate, acts);
             }
         });
-        products(kernels, team, &[&layer.down], acts, Output::Residual, out);
-        out.add_to(0, residual, shape.width);
+        residual.compute(kernels, team, &[&layer.down], acts);
+        self.add(shape, layer.post_feed_forward_norm.as_deref());
+    }
+
+    /// Each row's residual, normalised and quantised, becomes its activations.
+    fn normalise(&mut self, shape: &Shape, gains: &[i32]) {
+        let Self { kernels, team, rows, acts, .. } = self;
+        let work = ELEMENT_WORK * rows.len() * shape.width;
+        team.split(acts, 1, work, |first, acts| {
+            let mut x = vec![0; shape.width];
+            for (row, acts) in rows[first..].iter().zip(acts) {
+                kernels.norm(&row.residual, gains, shape.eps, &mut x);
+                kernels.quantise(&x, acts);
+            }
+        });
+    }
+
+    /// Adds the products to each row's residual, normalised where the model does that.
+    fn add(&mut self, shape: &Shape, post_norm: Option<&[i32]>) {
+        let Self { kernels, team, rows, residual: products, .. } = self;
+        let work = ELEMENT_WORK / 8 * rows.len() * shape.width;
+        team.split(rows, 1, work, |first, rows| {
+            for (i, row) in rows.iter_mut().enumerate() {
+                let Some(gains) = post_norm else {
+                    let groups = products.groups(0, first + i);
+                    for (x, added) in row.residual.chunks_mut(GROUP).zip(groups) {
+                        x.iter_mut().zip(added).for_each(|(x, added)| *x += added);
+                    }
+                    continue;
+                };
+                let (mut added, mut normal) = (vec![0; shape.width], vec![0; shape.width]);
+                products.gather(0, first + i, &mut added);
+                kernels.norm(&added, gains, shape.eps, &mut normal);
+                for (x, added) in row.residual.iter_mut().zip(&normal) {
+                    *x += i64::from(*added) << 8;
+                }
+            }
+        });
+    }
+
+    /// Reads every weight once, as fast as the machine can, and returns a sum that depends on all of them.
+    pub(crate) fn read_weights(&self, model: &Model) -> u64 {
+        let kernels = self.kernels;
+        model.weights().matrices().fold(0, |sum, matrix| {
+            let words: &[u64] = match &matrix.units {
+                // SAFETY: units are plain integers, aligned to 64 bytes and a multiple of that long.
+                Units::Int8(units) => unsafe { units.align_to().1 },
+                // SAFETY: as above.
+                Units::Int4(units) => unsafe { units.align_to().1 },
+            };
+            let threads = self.team.threads_for(words.len());
+            let sums = Mutex::new(0u64);
+            let job = |i: usize| {
+                if i >= threads {
+                    return;
+                }
+                let part = kernels.sum(&words[share(words.len(), i, threads)..share(words.len(), i + 1, threads)]);
+                if let Ok(mut sums) = sums.lock() {
+                    *sums = sums.wrapping_add(part);
+                }
+            };
+            match threads {
+                1 => job(0),
+                _ => self.team.run(&job),
+            }
+            sums.into_inner().map_or(sum, |part| sum.wrapping_add(part))
+        })
     }
 }
 
-fn norm_and_quantise(
-    kernels: &Kernels,
-    team: &Team,
-    residual: &[i64],
-    gains: &[i32],
-    shape: &Shape,
-    acts: &mut [Acts],
-) {
-    team.split(acts, 1, ELEMENT_WORK * residual.len(), |first, acts| {
-        let mut x = vec![0; shape.width];
-        for (i, acts) in acts.iter_mut().enumerate() {
-            kernels.norm(&residual[(first + i) * shape.width..][..shape.width], gains, shape.eps, &mut x);
-            kernels.quantise(&x, acts);
-        }
-    });
-}
+/// Parts of a job for each thread: those that are done first take more of them, as cores are rarely equally free.
+const PARTS_A_THREAD: usize = 4;
 
-/// Hands each of `parts` to the thread of its index once.
-struct Parts<'a, T>(Vec<Mutex<Option<&'a mut [T]>>>);
+/// Disjoint parts of a slice, each handed out once.
+struct Parts<'a, T> {
+    parts: Vec<Mutex<Option<&'a mut [T]>>>,
+    next: AtomicUsize,
+}
 
 impl<'a, T> Parts<'a, T> {
     /// Cuts `items` at multiples of `unit`, as evenly as whole units allow.
@@ -231,11 +326,14 @@ impl<'a, T> Parts<'a, T> {
             parts.push(Mutex::new(Some(part)));
             items = rest;
         }
-        Self(parts)
+        Self { parts, next: AtomicUsize::new(0) }
     }
 
-    fn take(&self, i: usize) -> Option<&'a mut [T]> {
-        self.0.get(i)?.lock().ok()?.take()
+    /// A part that nobody has, with its index.
+    fn take(&self) -> Option<(usize, &'a mut [T])> {
+        let i = self.next.fetch_add(1, Ordering::Relaxed);
+        let part = self.parts.get(i)?.lock().ok()?.take()?;
+        Some((i, part))
     }
 }
 
@@ -245,18 +343,19 @@ fn share(total: usize, i: usize, count: usize) -> usize {
 }
 
 impl Team {
-    /// Runs `f(first unit, part)` on every thread's part of `items`, which are cut at multiples of `unit`; `work` is
-    /// the number of multiplications in all of them.
+    /// Runs `f(first unit, part)` on parts of `items`, which are cut at multiples of `unit`; `work` is the number of
+    /// multiplications in all of them.
     fn split<T: Send>(&self, items: &mut [T], unit: usize, work: usize, f: impl Fn(usize, &mut [T]) + Sync) {
         let units = items.len() / unit.max(1);
         let threads = self.threads_for(work).min(units);
         if threads <= 1 {
             return f(0, items);
         }
-        let parts = Parts::new(items, unit, threads);
-        self.run(&|i| {
-            if let Some(part) = parts.take(i) {
-                f(share(units, i, threads), part);
+        let count = (threads * PARTS_A_THREAD).min(units);
+        let parts = Parts::new(items, unit, count);
+        self.run(&|_| {
+            while let Some((i, part)) = parts.take() {
+                f(share(units, i, count), part);
             }
         });
     }

@@ -1,94 +1,66 @@
 //! Several matrices times several vectors, rows shared out among threads.
 
 use super::{
-    Parts,
-    kernels::{Acts, Kernels},
-    share,
+    kernels::{Acts, Finished, Kernels},
     team::Team,
 };
-use crate::{
-    model::{GROUP, Matrix},
-    reference::Output,
-};
+use crate::model::{GROUP, Matrix};
 
-/// Finished outputs of the matrices of one call, `[matrix][group of 16 rows][token][row]`.
+/// Finished outputs of the matrices of one call, `[matrix][group of 16 rows][vector][row]`.
 #[derive(Debug, Default)]
-pub(super) struct Products {
-    values: Vec<i64>,
+pub(super) struct Products<O> {
+    values: Vec<O>,
     /// First group of each matrix, and the end.
     bounds: Vec<usize>,
-    tokens: usize,
+    vectors: usize,
 }
 
-impl Products {
-    fn groups(&self, matrix: usize, token: usize) -> impl Iterator<Item = &[i64]> {
-        let line = GROUP * self.tokens;
+impl<O: Finished> Products<O> {
+    /// One vector's outputs, 16 at a time.
+    pub(super) fn groups(&self, matrix: usize, vector: usize) -> impl Iterator<Item = &[O; GROUP]> {
+        let line = GROUP * self.vectors;
         self.values[self.bounds[matrix] * line..self.bounds[matrix + 1] * line]
             .chunks_exact(line)
-            .map(move |group| &group[token * GROUP..][..GROUP])
+            .filter_map(move |group| group[vector * GROUP..].first_chunk())
     }
 
-    /// One token's outputs of [`Output::Hidden`].
-    pub(super) fn gather_i32(&self, matrix: usize, token: usize, out: &mut [i32]) {
-        for (out, group) in out.chunks_mut(GROUP).zip(self.groups(matrix, token)) {
-            for (out, value) in out.iter_mut().zip(group) {
-                // Finished to that range.
-                *out = *value as i32;
-            }
+    /// One vector's outputs; `out` is as long as the matrix has rows.
+    pub(super) fn gather(&self, matrix: usize, vector: usize, out: &mut [O]) {
+        let mut groups = self.groups(matrix, vector);
+        let (whole, rest) = out.as_chunks_mut::<GROUP>();
+        for (out, group) in whole.iter_mut().zip(&mut groups) {
+            *out = *group;
+        }
+        for (out, value) in rest.iter_mut().zip(groups.flatten()) {
+            *out = *value;
         }
     }
 
-    /// Adds every token's outputs to its `width` elements of `residual`.
-    pub(super) fn add_to(&self, matrix: usize, residual: &mut [i64], width: usize) {
-        for (token, residual) in residual.chunks_exact_mut(width).enumerate() {
-            for (residual, group) in residual.chunks_mut(GROUP).zip(self.groups(matrix, token)) {
-                for (residual, value) in residual.iter_mut().zip(group) {
-                    *residual += value;
+    /// Multiplies each matrix by each vector; all have the same number of columns.
+    pub(super) fn compute(&mut self, kernels: &Kernels, team: &Team, matrices: &[&Matrix], acts: &[Acts]) {
+        self.vectors = acts.len();
+        self.bounds.clear();
+        self.bounds.push(0);
+        let mut total = 0;
+        for matrix in matrices {
+            total += matrix.rows.div_ceil(GROUP);
+            self.bounds.push(total);
+        }
+        let line = GROUP * acts.len();
+        // Every element is written below.
+        self.values.resize(total * line, O::default());
+        let work = matrices.iter().map(|m| m.rows * m.cols).sum::<usize>() * acts.len();
+        let bounds = &self.bounds;
+        team.split(&mut self.values, line, work, |first, mut part| {
+            let end = first + part.len() / line;
+            for (matrix, bound) in matrices.iter().zip(bounds.windows(2)) {
+                let (from, to) = (first.max(bound[0]), end.min(bound[1]));
+                if from < to {
+                    let (values, rest) = std::mem::take(&mut part).split_at_mut((to - from) * line);
+                    kernels.product(matrix, from - bound[0]..to - bound[0], acts, values);
+                    part = rest;
                 }
             }
-        }
-    }
-}
-
-/// Multiplies each matrix by each vector; all have the same number of columns.
-pub(super) fn products(
-    kernels: &Kernels,
-    team: &Team,
-    matrices: &[&Matrix],
-    acts: &[Acts],
-    output: Output,
-    out: &mut Products,
-) {
-    out.tokens = acts.len();
-    out.bounds.clear();
-    out.bounds.push(0);
-    let mut total = 0;
-    for matrix in matrices {
-        total += matrix.rows.div_ceil(GROUP);
-        out.bounds.push(total);
-    }
-    let line = GROUP * acts.len();
-    // Every element is written below.
-    out.values.resize(total * line, 0);
-    let work = matrices.iter().map(|m| m.rows * m.cols).sum::<usize>() * acts.len();
-    let threads = team.threads_for(work).min(total);
-    let parts = Parts::new(&mut out.values, line, threads);
-    let bounds = &out.bounds;
-    let job = |i: usize| {
-        let Some(mut part) = parts.take(i) else { return };
-        let (first, end) = (share(total, i, threads), share(total, i + 1, threads));
-        for (matrix, bound) in matrices.iter().zip(bounds.windows(2)) {
-            let (from, to) = (first.max(bound[0]), end.min(bound[1]));
-            if from < to {
-                let (values, rest) = std::mem::take(&mut part).split_at_mut((to - from) * line);
-                kernels.product(matrix, from - bound[0]..to - bound[0], acts, output, values);
-                part = rest;
-            }
-        }
-    };
-    if threads == 1 {
-        job(0);
-    } else {
-        team.run(&job);
+        });
     }
 }

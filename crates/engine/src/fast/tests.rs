@@ -4,16 +4,17 @@ use proptest::prelude::*;
 
 use super::{
     Fast,
-    kernels::{Acts, Attention, AttentionScratch, Kernels},
-    products::{Products, products},
+    kernels::{Acts, AttentionScratch, Finished, Kernels, Preparation},
+    products::Products,
     team::Team,
 };
 use crate::{
     Backend,
     blocks::{Quantised, quantise},
-    cache::{Cache, LayerCache, compress_query},
-    model::{Matrix, Model, Shape},
-    reference::{self, Output},
+    cache::{Cache, Layout, Part, compress_query, compress_row},
+    model::{Activation, Matrix, Model, Pairs, Width},
+    reference::{self, View},
+    runner::{Outputs, Work},
 };
 
 /// Back ends of this machine; names the others.
@@ -40,25 +41,37 @@ fn elements(len: impl Into<prop::collection::SizeRange>) -> impl Strategy<Value 
     prop::collection::vec(element(), len)
 }
 
-fn matrix(rows: usize, cols: usize, seed: u64) -> Matrix {
+fn matrix(rows: usize, cols: usize, width: Width, seed: u64) -> Matrix {
     let mut state = seed;
     let mut next = move || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         state >> 33
     };
-    let mut matrix = Matrix::zeros(rows, cols);
+    let mut matrix = Matrix::zeros(rows, cols, width);
     for row in 0..rows {
         matrix.exponents[row] = [-16, 0, 0, 3, 25][next() as usize % 5];
         for block in 0..matrix.row_blocks() {
-            let extreme = next() % 4 == 0;
-            let q =
-                std::array::from_fn(
-                    |_| if extreme { [-128, 127][next() as usize % 2] } else { next() as i8 },
-                );
-            matrix.set_block(row, block, [32_767, 1, next() as u16 >> 1][next() as usize % 3], &q);
+            let (extreme, sign) = (next() % 4 == 0, 1 - 2 * (next() as i16 & 1));
+            let q = std::array::from_fn(|_| {
+                let q = if extreme { [-128, 127][next() as usize % 2] } else { next() as i8 };
+                if width == Width::Int4 { q >> 4 } else { q }
+            });
+            let scale = [32_767, 1, (next() & 0x7fff) as i16][next() as usize % 3];
+            matrix.rows_mut().set_block(row, block, sign * scale, &q);
         }
     }
     matrix
+}
+
+fn multiplied<O: Finished>(kernels: &Kernels, team: &Team, matrices: &[&Matrix], acts: &[Acts]) -> Vec<Vec<Vec<O>>> {
+    let mut out = Products::default();
+    out.compute(kernels, team, matrices, acts);
+    let vector = |m: usize, t: usize| {
+        let mut got = vec![O::default(); matrices[m].rows];
+        out.gather(m, t, &mut got);
+        got
+    };
+    (0..matrices.len()).map(|m| (0..acts.len()).map(|t| vector(m, t)).collect()).collect()
 }
 
 proptest! {
@@ -87,64 +100,119 @@ proptest! {
     }
 
     #[test]
-    fn swiglu_is_the_reference(pairs in prop::collection::vec((element(), element()), 0..70)) {
+    fn activation_is_the_reference(pairs in prop::collection::vec((element(), element()), 0..70), gelu: bool) {
         let (gate, up): (Vec<i32>, Vec<i32>) = pairs.into_iter().unzip();
-        let expected: Vec<i32> = gate.iter().zip(&up).map(|(g, u)| reference::swiglu(*g, *u)).collect();
+        let activation = if gelu { Activation::Gelu } else { Activation::Silu };
+        let expected: Vec<i32> = gate.iter().zip(&up).map(|(g, u)| reference::activate(activation, *g, *u)).collect();
         for (backend, kernels) in available() {
             let mut got = gate.clone();
-            kernels.swiglu(&mut got, &up);
+            kernels.activate(activation, &mut got, &up);
             prop_assert_eq!(&got, &expected, "{}", backend);
         }
     }
 
     #[test]
-    fn products_are_the_reference(rows in 1usize..70, more in 1usize..40, cols in 1usize..300, seed: u64,
-                                  tokens in prop::collection::vec(elements(300), 1..10), threads in 1usize..4, residual: bool) {
-        let matrices = [matrix(rows, cols, seed), matrix(more, cols, seed ^ 1)];
-        let output = if residual { Output::Residual } else { Output::Hidden };
+    fn products_are_the_reference(rows in 1usize..70, more in 1usize..40, cols in 1usize..300, long in 0usize..2, seed: u64,
+                                  tokens in prop::collection::vec(elements(1_300), 1..10), threads in 1usize..4) {
+        // More than the units that are multiplied at a time, now and then.
+        let cols = cols + 1_000 * long;
+        let matrices = [matrix(rows, cols, Width::Int8, seed), matrix(more, cols, Width::Int4, seed ^ 1)];
+        let matrices = [&matrices[0], &matrices[1]];
         for (backend, kernels) in available() {
             let team = Team::new(threads).eager();
             let mut acts = vec![Acts::default(); tokens.len()];
             for (x, acts) in tokens.iter().zip(&mut acts) {
                 kernels.quantise(&x[..cols], acts);
             }
-            let mut out = Products::default();
-            products(kernels, &team, &[&matrices[0], &matrices[1]], &acts, output, &mut out);
+            let hidden = multiplied::<i32>(kernels, &team, &matrices, &acts);
+            let residual = multiplied::<i64>(kernels, &team, &matrices, &acts);
             for (m, matrix) in matrices.iter().enumerate() {
                 for (t, x) in tokens.iter().enumerate() {
-                    let expected = reference::multiply(matrix, &quantise(&x[..cols]), output);
-                    let mut got = vec![0; tokens.len() * matrix.rows];
-                    out.add_to(m, &mut got, matrix.rows);
-                    prop_assert_eq!(&got[t * matrix.rows..][..matrix.rows], &expected[..], "{}", backend);
+                    let x = quantise(&x[..cols]);
+                    prop_assert_eq!(&hidden[m][t], &reference::multiply::<i32>(matrix, &x), "{}", backend);
+                    prop_assert_eq!(&residual[m][t], &reference::multiply::<i64>(matrix, &x), "{}", backend);
                 }
             }
         }
     }
 
     #[test]
-    fn attention_is_the_reference(half_head in 1usize..70, kv_heads in 1usize..4, positions in 1usize..40,
+    fn preparation_is_the_reference(half_head in 1usize..70, heads in 1usize..4, x in elements(420), gains in elements(140),
+                                    bias: bool, norm: bool, halves: bool, angle in any::<(i32, i32)>()) {
+        let head_dim = 2 * half_head;
+        let x = &x[..heads * head_dim];
+        let angles = vec![(angle.0 >> 1, angle.1 >> 1); half_head];
+        let pairs = if halves { Pairs::Halves } else { Pairs::Neighbours };
+        let mut expected = x.to_vec();
+        if bias {
+            reference::add_bias(&mut expected, &x.iter().rev().copied().collect::<Vec<_>>());
+        }
+        if norm {
+            reference::normalise_heads(&mut expected, &gains[..head_dim], (3, -20));
+        }
+        expected.chunks_mut(head_dim).for_each(|head| reference::rotate(head, pairs, &angles));
+        let blocks = head_dim.div_ceil(32);
+        let (mut row, mut row_shifts) = (vec![[0; 32]; heads * blocks], vec![0; heads * blocks]);
+        compress_row(&expected, head_dim, &mut row, &mut row_shifts);
+        let (mut queries, mut shifts) = (row.clone(), vec![0; heads]);
+        for ((head, q), shift) in expected.chunks(head_dim).zip(queries.chunks_mut(blocks)).zip(&mut shifts) {
+            *shift = compress_query(head, 1 << 29, q);
+        }
+        let reversed: Vec<i32> = x.iter().rev().copied().collect();
+        let how = Preparation {
+            head_dim,
+            bias: bias.then_some(&reversed[..]),
+            norm: norm.then_some(&gains[..head_dim]),
+            eps: (3, -20),
+            rotation: Some((pairs, &angles)),
+        };
+        for (backend, kernels) in available() {
+            let (mut q, mut got_shifts) = (vec![[7; 32]; heads * blocks], vec![7; heads * blocks]);
+            kernels.row(&mut x.to_vec(), &how, &mut q, &mut got_shifts);
+            prop_assert_eq!((&q, &got_shifts), (&row, &row_shifts), "{}", backend);
+            let (mut q, mut got_shifts) = (vec![[7; 32]; heads * blocks], vec![7; heads]);
+            kernels.queries(&mut x.to_vec(), &how, 1 << 29, &mut q, &mut got_shifts);
+            prop_assert_eq!((&q, &got_shifts), (&queries, &shifts), "{}", backend);
+        }
+    }
+
+    #[test]
+    fn attention_is_the_reference(half_head in 1usize..70, kv_heads in 1usize..4, positions in 1usize..80, window in 1usize..100,
                                   x in elements(140 * 3 * 2), down in 0u32..20, seed: u64) {
         let head_dim = 2 * half_head;
-        let shape = Shape {
-            layers: 1, width: 2, heads: kv_heads, kv_heads, head_dim, rope_dims: 2, hidden: 1, vocabulary: 1, context: 64,
-            eps: (1, -20), query_factor: 1_549_082_005 / half_head as i64, turns: vec![],
-        };
-        let mut cache = LayerCache::default();
+        let layout = Layout::test(1, kv_heads, head_dim);
+        let (blocks, row_blocks) = (head_dim.div_ceil(32), layout.row_blocks());
+        let mut cache = Cache::new(layout, Vec::new());
         for position in 0..positions {
             let at = (seed as usize).wrapping_add(position * 7) % (x.len() - 140 * 3);
             let row: Vec<i32> = x[at..][..kv_heads * head_dim].iter().map(|x| x >> (down * (position as u32 % 2))).collect();
-            cache.keys.push(&row, head_dim);
-            cache.values.push(&row, head_dim);
+            let (mut q, mut shifts) = (vec![[0; 32]; row_blocks], vec![0; row_blocks]);
+            compress_row(&row, head_dim, &mut q, &mut shifts);
+            cache.store(0, Part::Keys, position, &q, &shifts);
+            cache.store(0, Part::Values, position, &q, &shifts);
+            // The last ones are read before they are counted, as in a prompt.
+            if position + 5 < positions {
+                cache.advance(1);
+            }
         }
-        let query = compress_query(&x[..head_dim], shape.query_factor);
+        let mut query = vec![[0; 32]; blocks];
+        let shift = compress_query(&x[..head_dim], 1_549_082_005 / half_head as i64, &mut query);
         for kv_head in 0..kv_heads {
-            let expected = reference::attend(&shape, &query, &cache.keys, &cache.values, kv_head);
+            let view = View { cache: &cache, layer: 0, kv_head, from: positions.saturating_sub(window), to: positions };
+            let expected = &reference::attend(view, &query, shift)[..head_dim];
             for (backend, kernels) in available() {
                 let mut got = vec![0; head_dim];
-                let attention = Attention { shape: &shape, query: &query, cache: &cache, kv_head, positions };
-                kernels.attend(&attention, &mut AttentionScratch::default(), &mut got);
-                prop_assert_eq!(&got, &expected, "{}", backend);
+                kernels.attend(view, &query, shift, &mut AttentionScratch::default(), &mut got);
+                prop_assert_eq!(&got, expected, "{}", backend);
             }
+        }
+    }
+
+    #[test]
+    fn sums_are_sums(words in prop::collection::vec(any::<u64>(), 0..100)) {
+        let expected = words.iter().fold(0u64, |a, b| a.wrapping_add(*b));
+        for (backend, kernels) in available() {
+            prop_assert_eq!(kernels.sum(&words), expected, "{}", backend);
         }
     }
 }
@@ -154,7 +222,8 @@ fn many_threads_compute_a_whole_model() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tales-300k.gguf");
     let model = Model::open(path).unwrap();
     let tokens: Vec<u32> = (0..70).map(|i| i * 29 % 2048).collect();
-    let mut cache = Cache::new(model.shape());
+    let layout = Layout::of(model.shape());
+    let mut cache = Cache::new(layout, Vec::new());
     let mut expected = Vec::new();
     for token in &tokens {
         expected = reference::forward(&model, &mut cache, *token);
@@ -165,14 +234,14 @@ fn many_threads_compute_a_whole_model() {
             let mut fast = Fast::new(backend, threads).unwrap();
             fast.team = Team::new(threads).eager();
             assert_eq!(fast.team.threads(), threads);
-            let mut cache = Cache::new(model.shape());
-            fast.advance(&model, &mut cache, &tokens[..66]);
-            for token in &tokens[66..69] {
-                fast.advance(&model, &mut cache, &[*token]);
+            let mut cache = Cache::new(layout, Vec::new());
+            let mut outputs = Outputs::default();
+            for range in [0..66, 66..67, 67..68, 68..69, 69..70] {
+                let mut work = [Work { cache: &mut cache, tokens: &tokens[range], wanted: 1 }];
+                fast.step(&model, &mut work, &mut outputs);
             }
-            let hidden = fast.advance(&model, &mut cache, &tokens[69..]);
-            assert_eq!(hidden, expected, "{backend} ×{threads}");
-            assert_eq!(fast.logits(&model, &hidden), logits, "{backend} ×{threads}");
+            assert_eq!(outputs.hidden, expected, "{backend} ×{threads}");
+            assert_eq!(outputs.logits, logits, "{backend} ×{threads}");
         }
     }
 }

@@ -32,13 +32,48 @@ pub(crate) fn exp2_neg(z: i64) -> i64 {
     half_up(m, n)
 }
 
+/// `2 · sqrt(2/π) · log2(e)` in Q30.
+const GELU_FIRST: i64 = 2_471_977_230;
+/// `0.044715 ·` that.
+const GELU_THIRD: i64 = 110_534_462;
+
 /// `g / (1 + e^-g)` for `g` in Q16; result in Q16, `|result| ≤ |g|`.
 #[inline(always)]
 pub(crate) fn silu(g: i32) -> i32 {
-    let magnitude = i64::from(g).abs();
-    let e = exp2_neg(half_up(magnitude * LOG2_E_Q30, 30));
-    // 1 / (1 + e) in Q30, within 2^29..=2^30.
-    let s = ((1u64 << 60) / ((1 << 30) + e as u64)) as i64;
+    gated(g, half_up(i64::from(g).abs() * LOG2_E_Q30, 30))
+}
+
+/// `g / (1 + e^(-2u))`, `u = sqrt(2/π) · (g + 0.044715 · g³)`, for `g` in Q16; result in Q16, `|result| ≤ |g|`.
+#[inline(always)]
+pub(crate) fn gelu(g: i32) -> i32 {
+    // From 16 on the exponential is zero by far.
+    let magnitude = i64::from(g).abs().min(16 << 16);
+    let square = half_up(magnitude * magnitude, 16);
+    let factor = GELU_FIRST + half_up(square * GELU_THIRD, 16);
+    gated(g, half_up(magnitude * factor, 30))
+}
+
+/// `g / (1 + 2^-z)` where `g ≥ 0`, else `g · 2^-z / (1 + 2^-z)`; both in Q16, `z ≥ 0`.
+#[inline(always)]
+fn gated(g: i32, z: i64) -> i32 {
+    let e = exp2_neg(z);
+    // 1 / (1 + 2^-z) in Q30.
+    let s = reciprocal_q60((1 << 30) + e);
     let sigmoid = if g >= 0 { s } else { half_up(e * s, 30) };
     half_up(i64::from(g) * sigmoid, 30) as i32
+}
+
+/// `floor(2^60 / d)` for `2^30 ≤ d ≤ 2^31`, without the division, which vector units lack.
+#[inline(always)]
+pub(crate) fn reciprocal_q60(d: i64) -> i64 {
+    // 48/17 − 32/17 · d is within 1/17 of 1/d on 1/2..=1 (Q31 of d / 2^31, result Q30); each step squares the error.
+    let mut r = 3_031_741_621 - ((d * 2_021_161_080) >> 31);
+    for _ in 0..3 {
+        let error = (1 << 30) - ((d * r) >> 31);
+        r += (r * error) >> 30;
+    }
+    // `r` is Q30 of 2^31 / d, that is 2^61 / d. Half of it is off by at most 1, as a test of every `d` shows.
+    let q = r >> 1;
+    let left = (1 << 60) - q * d;
+    q + i64::from(left >= d) - i64::from(left < 0)
 }

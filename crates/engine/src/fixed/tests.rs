@@ -2,7 +2,7 @@
 
 use super::{
     decode::*,
-    exp2::{EXP2_ZERO, LOG2_E_Q30, exp2_neg, silu},
+    exp2::{EXP2_ZERO, LOG2_E_Q30, exp2_neg, gelu, reciprocal_q60, silu},
     trig::*,
 };
 
@@ -83,6 +83,37 @@ fn silu_error() {
     }
     println!("silu: worst error relative to max(1, |x|) {worst:.3e}");
     assert!(worst < 9.0e-6);
+}
+
+#[test]
+fn gelu_error() {
+    let mut worst = 0f64;
+    for g in (-20 * 65536..20 * 65536).step_by(3).chain((i32::MIN..i32::MAX).step_by(40_009)) {
+        let x = f64::from(g) / 65536.0;
+        let got = f64::from(gelu(g)) / 65536.0;
+        let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3));
+        worst = worst.max((got - 0.5 * x * (1.0 + u.tanh())).abs() / x.abs().max(1.0));
+        assert!(gelu(g).unsigned_abs() <= g.unsigned_abs());
+    }
+    println!("gelu: worst error relative to max(1, |x|) {worst:.3e}");
+    assert!(worst < 1.8e-5);
+    assert_eq!((gelu(0), gelu(i32::MAX), gelu(i32::MIN)), (0, i32::MAX, 0));
+}
+
+#[test]
+fn reciprocals_are_floors() {
+    let step = if cfg!(debug_assertions) { 611 } else { 7 };
+    for d in ((1i64 << 30)..=1 << 31).step_by(step).chain([(1 << 31) - 1, 1 << 31]) {
+        assert_eq!(reciprocal_q60(d), (1i64 << 60) / d, "{d}");
+    }
+}
+
+#[test]
+#[ignore = "takes seconds; `make evidence` runs it"]
+fn reciprocals_are_floors_everywhere() {
+    for d in (1i64 << 30)..=1 << 31 {
+        assert_eq!(reciprocal_q60(d), (1i64 << 60) / d, "{d}");
+    }
 }
 
 #[test]

@@ -45,6 +45,14 @@ pub(crate) enum TensorType {
     Bf16,
     /// Blocks of 32: a half `d`, then 32 int8 `q`; the weight is `d·q`.
     Q8_0,
+    /// Blocks of 32: a half `d`, then 4 bits `q` each; the weight is `d·(q - 8)`.
+    Q4_0,
+    /// Blocks of 256 with 4 bits a weight, 8 scales and minima of 6 bits.
+    Q4K,
+    /// As [`TensorType::Q4K`] with 5 bits a weight.
+    Q5K,
+    /// Blocks of 256 with 6 bits a weight, 16 scales of 8 bits.
+    Q6K,
 }
 
 impl TensorType {
@@ -54,6 +62,10 @@ impl TensorType {
             Self::F16 => "F16",
             Self::Bf16 => "BF16",
             Self::Q8_0 => "Q8_0",
+            Self::Q4_0 => "Q4_0",
+            Self::Q4K => "Q4_K",
+            Self::Q5K => "Q5_K",
+            Self::Q6K => "Q6_K",
         }
     }
 
@@ -62,9 +74,17 @@ impl TensorType {
         match self {
             Self::F32 => cols.checked_mul(4),
             Self::F16 | Self::Bf16 => cols.checked_mul(2),
-            Self::Q8_0 => cols.is_multiple_of(32).then(|| (cols / 32).checked_mul(34))?,
+            Self::Q8_0 => of_blocks(cols, 32, 34),
+            Self::Q4_0 => of_blocks(cols, 32, 18),
+            Self::Q4K => of_blocks(cols, 256, 144),
+            Self::Q5K => of_blocks(cols, 256, 176),
+            Self::Q6K => of_blocks(cols, 256, 210),
         }
     }
+}
+
+fn of_blocks(cols: u64, block: u64, bytes: u64) -> Option<u64> {
+    cols.is_multiple_of(block).then(|| (cols / block).checked_mul(bytes))?
 }
 
 /// Place and shape of a tensor. `dims[0]` is the length of a row.

@@ -209,10 +209,14 @@ fn read_tensor_info(at: &mut Cursor<'_>) -> Result<TensorInfo, ModelError> {
     let kind = match at.u32(&name)? {
         0 => TensorType::F32,
         1 => TensorType::F16,
+        2 => TensorType::Q4_0,
         8 => TensorType::Q8_0,
+        12 => TensorType::Q4K,
+        13 => TensorType::Q5K,
+        14 => TensorType::Q6K,
         30 => TensorType::Bf16,
         other => {
-            let reason = format!("has type {other}; F32, F16, BF16 and Q8_0 are read");
+            let reason = format!("has type {other}; F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q5_K and Q6_K are read");
             return Err(ModelError::tensor(name, reason));
         }
     };

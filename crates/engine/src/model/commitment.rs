@@ -32,10 +32,15 @@ fn weights_root(weights: &Weights) -> B256 {
     let mut parts = vec![Part::Matrix(&weights.embedding)];
     for layer in &weights.layers {
         parts.push(Part::Gains(&layer.attention_norm));
-        let matrices = [&layer.query, &layer.key, &layer.value, &layer.attention_output];
-        parts.extend(matrices.map(Part::Matrix));
+        let projections = [&layer.query, &layer.key, &layer.value];
+        parts.extend(projections.map(|p| Part::Matrix(&p.matrix)));
+        parts.push(Part::Matrix(&layer.attention_output));
         parts.push(Part::Gains(&layer.feed_forward_norm));
         parts.extend([&layer.gate, &layer.up, &layer.down].map(Part::Matrix));
+        // What only some models have; the shape table says which.
+        let vectors = projections.into_iter().flat_map(|p| [&p.bias, &p.norm]);
+        let vectors = vectors.chain([&layer.post_attention_norm, &layer.post_feed_forward_norm]);
+        parts.extend(vectors.flatten().map(|gains| Part::Gains(gains)));
     }
     parts.push(Part::Gains(&weights.final_norm));
     if let Some(output) = &weights.output {
@@ -132,7 +137,7 @@ fn merkle_root(mut nodes: Vec<B256>) -> B256 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::matrix::Width, *};
 
     #[test]
     fn merkle_root_of_three() {
@@ -144,11 +149,11 @@ mod tests {
 
     #[test]
     fn every_weight_scale_and_exponent_counts() {
-        let mut matrix = Matrix::zeros(3, 70);
+        let mut matrix = Matrix::zeros(3, 70, Width::Int8);
         let base = matrix_root(&matrix);
-        matrix.set_block(2, 2, 0, &[1; BLOCK]);
+        matrix.rows_mut().set_block(2, 2, 0, &[1; BLOCK]);
         let weight = matrix_root(&matrix);
-        matrix.set_block(2, 2, 1, &[1; BLOCK]);
+        matrix.rows_mut().set_block(2, 2, 1, &[1; BLOCK]);
         let scale = matrix_root(&matrix);
         matrix.exponents[0] = -1;
         let exponent = matrix_root(&matrix);

@@ -1,6 +1,9 @@
 //! A loaded model: integer weights, shape, tokenizer and chat template.
 
+mod architecture;
+mod arena;
 mod commitment;
+mod kquants;
 mod load;
 mod matrix;
 mod shape;
@@ -13,8 +16,11 @@ use std::{
 
 use alloy_primitives::B256;
 
-pub(crate) use load::{Layer, Weights};
-pub(crate) use matrix::{GROUP, Matrix, Unit};
+pub(crate) use architecture::{Activation, Pairs};
+pub(crate) use load::{Layer, Projection, Weights};
+pub(crate) use matrix::{GROUP, Matrix, Unit4, Unit8, Units};
+#[cfg(test)]
+pub(crate) use matrix::Width;
 pub(crate) use shape::Shape;
 
 use crate::{

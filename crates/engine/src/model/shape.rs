@@ -1,5 +1,6 @@
 //! A model's shape table: every number besides the weights that the forward pass depends on.
 
+use super::architecture::{Activation, Architecture, Pairs};
 use crate::{
     ModelError,
     fixed::{LOG2_E_Q30, f32_parts, rope_turns},
@@ -14,17 +15,20 @@ const MAX_HEAD: u32 = 1 << 10;
 const MAX_CONTEXT: u32 = 1 << 17;
 const TEN_THOUSAND: u32 = 0x461c_4000;
 const ONE: u32 = 0x3f80_0000;
+/// Layers of the one `gemma3` model whose scores are scaled by its width instead of its heads' length.
+const GEMMA3_27B_LAYERS: u32 = 62;
 
-/// The numbers of a `llama` model, checked against the bounds that rule out overflow.
+/// The numbers of a model, checked against the bounds that rule out overflow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Shape {
+    pub(crate) architecture: Architecture,
     pub(crate) layers: usize,
     /// Elements of the residual stream.
     pub(crate) width: usize,
     pub(crate) heads: usize,
     pub(crate) kv_heads: usize,
     pub(crate) head_dim: usize,
-    /// Leading elements of a head that are rotated, as neighbouring pairs.
+    /// Leading elements of a head that are rotated.
     pub(crate) rope_dims: usize,
     /// Elements of the feed-forward layer.
     pub(crate) hidden: usize,
@@ -37,42 +41,59 @@ pub(crate) struct Shape {
     pub(crate) query_factor: i64,
     /// Turns a position advances each rotated pair, Q64.
     pub(crate) turns: Vec<u64>,
+    pub(crate) pairs: Pairs,
+    pub(crate) activation: Activation,
+    /// What embeddings are multiplied by, Q20.
+    pub(crate) embedding_factor: Option<i64>,
+    /// What layers with a window do differently, if there are such layers.
+    pub(crate) local: Option<Local>,
+}
+
+/// Layers that see the last positions only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Local {
+    /// Layer `i` is local unless `i % period == period - 1`.
+    pub(crate) period: usize,
+    /// Positions that are seen, the newest included.
+    pub(crate) window: usize,
+    /// As [`Shape::turns`].
+    pub(crate) turns: Vec<u64>,
 }
 
 impl Shape {
-    /// Reads the `llama.*` metadata. `rope_factors`, bits of singles, divide the rotary frequencies.
+    /// Reads the metadata of the architecture. `rope_factors`, bits of singles, divide the rotary frequencies.
     pub(crate) fn read(header: &Header, rope_factors: Option<&[u32]>) -> Result<Self, ModelError> {
-        match header.text("general.architecture")? {
-            Some("llama") => {}
-            Some(other) => {
-                let reason = format!("{other:?} is not implemented; llama is");
-                return Err(ModelError::metadata("general.architecture", reason));
-            }
-            None => return Err(ModelError::metadata("general.architecture", "is missing")),
-        }
-        let layers = header.required_int("llama.block_count", 1, MAX_LAYERS)?;
-        let width = header.required_int("llama.embedding_length", 2, MAX_WIDTH)?;
-        let hidden = header.required_int("llama.feed_forward_length", 1, MAX_WIDTH)?;
-        let heads = header.required_int("llama.attention.head_count", 1, MAX_WIDTH)?;
-        let key = "llama.attention.head_count_kv";
-        let kv_heads = header.int(key, 1, heads)?.unwrap_or(heads);
+        let architecture = architecture(header)?;
+        let at = Keys { header, architecture };
+        let layers = at.required("block_count", 1, MAX_LAYERS)?;
+        let width = at.required("embedding_length", 2, MAX_WIDTH)?;
+        let hidden = at.required("feed_forward_length", 1, MAX_WIDTH)?;
+        let heads = at.required("attention.head_count", 1, MAX_WIDTH)?;
+        let kv_heads = at.int("attention.head_count_kv", 1, heads)?.unwrap_or(heads);
         if !heads.is_multiple_of(kv_heads) {
-            return Err(ModelError::metadata(key, format!("{kv_heads} does not divide {heads} heads")));
+            return Err(at.refused("attention.head_count_kv", format!("{kv_heads} does not divide {heads} heads")));
         }
-        let head_dim = head_dim(header, width, heads)?;
-        let key = "llama.rope.dimension_count";
-        let rope_dims = header.int(key, 2, head_dim)?.unwrap_or(head_dim);
+        let head_dim = head_dim(&at, width, heads)?;
+        let rope_dims = at.int("rope.dimension_count", 2, head_dim)?.unwrap_or(head_dim);
         if !rope_dims.is_multiple_of(2) {
-            return Err(ModelError::metadata(key, "is odd"));
+            return Err(at.refused("rope.dimension_count", "is odd"));
         }
-        if header.int("llama.expert_count", 0, u32::MAX)?.unwrap_or(0) != 0 {
-            return Err(ModelError::metadata(
-                "llama.expert_count",
-                "mixtures of experts are not implemented",
-            ));
+        if at.int("expert_count", 0, u32::MAX)?.unwrap_or(0) != 0 {
+            return Err(at.refused("expert_count", "mixtures of experts are not implemented"));
         }
-        let context = header.required_int("llama.context_length", 1, u32::MAX)?.min(MAX_CONTEXT);
+        for key in ["attn_logit_softcapping", "final_logit_softcapping"] {
+            if at.bits(key)?.is_some_and(|bits| bits != 0) {
+                return Err(at.refused(key, "is not implemented"));
+            }
+        }
+        let context = at.required("context_length", 1, u32::MAX)?.min(MAX_CONTEXT);
+        let scaled_by = match (architecture, layers) {
+            (Architecture::Gemma3, GEMMA3_27B_LAYERS) => width / heads,
+            _ => head_dim,
+        };
+        let factor = architecture.scales_embeddings().then(|| (u64::from(width) << 40).isqrt() as i64);
         Ok(Self {
+            architecture,
             layers: layers as usize,
             width: width as usize,
             heads: heads as usize,
@@ -80,11 +101,15 @@ impl Shape {
             head_dim: head_dim as usize,
             rope_dims: rope_dims as usize,
             hidden: hidden as usize,
-            vocabulary: vocabulary(header)? as usize,
+            vocabulary: vocabulary(&at)? as usize,
             context: context as usize,
-            eps: epsilon(header)?,
-            query_factor: ((LOG2_E_Q30 * LOG2_E_Q30) as u64 / u64::from(head_dim)).isqrt() as i64,
-            turns: turns(header, rope_dims, rope_factors)?,
+            eps: epsilon(&at)?,
+            query_factor: ((LOG2_E_Q30 * LOG2_E_Q30) as u64 / u64::from(scaled_by.max(1))).isqrt() as i64,
+            turns: turns(&at, rope_dims, rope_factors)?,
+            pairs: architecture.pairs(),
+            activation: architecture.activation(),
+            embedding_factor: factor,
+            local: local(&at, rope_dims)?,
         })
     }
 
@@ -103,7 +128,13 @@ impl Shape {
         self.head_dim.div_ceil(32)
     }
 
-    /// The table as bytes for the model root: 8 bytes big-endian an entry.
+    /// What layer `i` does differently from one that sees all positions.
+    pub(crate) fn local(&self, i: usize) -> Option<&Local> {
+        self.local.as_ref().filter(|local| i % local.period != local.period - 1)
+    }
+
+    /// The table as bytes for the model root: 8 bytes big-endian an entry. What only some architectures have follows
+    /// where one of them has it.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let counts = [
             self.layers,
@@ -121,39 +152,95 @@ impl Shape {
         out.extend_from_slice(&i64::from(self.eps.1).to_be_bytes());
         out.extend_from_slice(&self.query_factor.to_be_bytes());
         out.extend(self.turns.iter().flat_map(|t| t.to_be_bytes()));
+        if self.architecture != Architecture::Llama {
+            let entries = [
+                u64::from(self.pairs == Pairs::Halves),
+                u64::from(self.activation == Activation::Gelu),
+                self.embedding_factor.unwrap_or(0) as u64,
+                u64::from(self.architecture.has_biases()),
+                u64::from(self.architecture.has_head_norms()),
+                u64::from(self.architecture.has_post_norms()),
+                self.local.as_ref().map_or(0, |l| l.period as u64),
+                self.local.as_ref().map_or(0, |l| l.window as u64),
+            ];
+            let turns = self.local.iter().flat_map(|l| &l.turns);
+            out.extend(entries.iter().chain(turns).flat_map(|n| n.to_be_bytes()));
+        }
         out
     }
 }
 
-fn head_dim(header: &Header, width: u32, heads: u32) -> Result<u32, ModelError> {
-    let key = "llama.attention.key_length";
-    let head_dim = match header.int(key, 2, MAX_HEAD)? {
+/// The metadata entries of one architecture.
+struct Keys<'a> {
+    header: &'a Header,
+    architecture: Architecture,
+}
+
+impl Keys<'_> {
+    fn key(&self, key: &str) -> String {
+        format!("{}.{key}", self.architecture)
+    }
+
+    fn refused(&self, key: &str, reason: impl Into<String>) -> ModelError {
+        ModelError::metadata(self.key(key), reason)
+    }
+
+    fn int(&self, key: &str, least: u32, most: u32) -> Result<Option<u32>, ModelError> {
+        self.header.int(&self.key(key), least, most)
+    }
+
+    fn required(&self, key: &str, least: u32, most: u32) -> Result<u32, ModelError> {
+        self.header.required_int(&self.key(key), least, most)
+    }
+
+    /// Bits of a single.
+    fn bits(&self, key: &str) -> Result<Option<u32>, ModelError> {
+        self.header.f32_bits(&self.key(key))
+    }
+
+    fn required_bits(&self, key: &str) -> Result<u32, ModelError> {
+        self.bits(key)?.ok_or_else(|| self.refused(key, "is missing"))
+    }
+}
+
+fn architecture(header: &Header) -> Result<Architecture, ModelError> {
+    let key = "general.architecture";
+    let name = header.text(key)?.ok_or_else(|| ModelError::metadata(key, "is missing"))?;
+    Architecture::ALL.into_iter().find(|a| a.name() == name).ok_or_else(|| {
+        let known = Architecture::ALL.map(Architecture::name).join(", ");
+        ModelError::metadata(key, format!("{name:?} is not implemented; {known} are"))
+    })
+}
+
+fn head_dim(at: &Keys<'_>, width: u32, heads: u32) -> Result<u32, ModelError> {
+    let head_dim = match at.int("attention.key_length", 2, MAX_HEAD)? {
         Some(head_dim) => head_dim,
         None if width.is_multiple_of(heads) => width / heads,
         None => {
             let reason = format!("{heads} does not divide the width {width}");
-            return Err(ModelError::metadata("llama.attention.head_count", reason));
+            return Err(at.refused("attention.head_count", reason));
         }
     };
     if !(2..=MAX_HEAD).contains(&head_dim) || !head_dim.is_multiple_of(2) {
-        return Err(ModelError::metadata(key, format!("head of {head_dim} elements")));
+        return Err(at.refused("attention.key_length", format!("head of {head_dim} elements")));
     }
     if u64::from(heads) * u64::from(head_dim) > MAX_WIDTH.into() {
-        return Err(ModelError::metadata(key, format!("{heads} heads of {head_dim} are too many elements")));
+        let reason = format!("{heads} heads of {head_dim} are too many elements");
+        return Err(at.refused("attention.key_length", reason));
     }
-    let key = "llama.attention.value_length";
-    match header.int(key, 2, MAX_HEAD)? {
+    match at.int("attention.value_length", 2, MAX_HEAD)? {
         Some(value) if value != head_dim => {
-            Err(ModelError::metadata(key, format!("{value} differs from the key length {head_dim}")))
+            let reason = format!("{value} differs from the key length {head_dim}");
+            Err(at.refused("attention.value_length", reason))
         }
         _ => Ok(head_dim),
     }
 }
 
 /// The number of tokens; the embedding's shape is held against it.
-fn vocabulary(header: &Header) -> Result<u32, ModelError> {
+fn vocabulary(at: &Keys<'_>) -> Result<u32, ModelError> {
     let key = "tokenizer.ggml.tokens";
-    let count = match header.metadata.get(key) {
+    let count = match at.header.metadata.get(key) {
         Some(crate::gguf::Value::Texts(tokens)) => tokens.len(),
         Some(_) => return Err(ModelError::metadata(key, "is not an array of texts")),
         None => return Err(ModelError::metadata(key, "is missing")),
@@ -162,18 +249,18 @@ fn vocabulary(header: &Header) -> Result<u32, ModelError> {
         .ok()
         .filter(|n| (1..=MAX_VOCABULARY).contains(n))
         .ok_or_else(|| ModelError::metadata(key, format!("{count} tokens")))?;
-    match header.int("llama.vocab_size", 1, MAX_VOCABULARY)? {
+    match at.int("vocab_size", 1, MAX_VOCABULARY)? {
         Some(size) if size != count => {
-            Err(ModelError::metadata("llama.vocab_size", format!("{size} differs from {count} tokens")))
+            Err(at.refused("vocab_size", format!("{size} differs from {count} tokens")))
         }
         _ => Ok(count),
     }
 }
 
-fn epsilon(header: &Header) -> Result<(u64, i32), ModelError> {
-    let key = "llama.attention.layer_norm_rms_epsilon";
-    let bits = header.f32_bits(key)?.ok_or_else(|| ModelError::metadata(key, "is missing"))?;
-    let refused = || ModelError::metadata(key, "is not within 2^-60 to 1/16");
+fn epsilon(at: &Keys<'_>) -> Result<(u64, i32), ModelError> {
+    let key = "attention.layer_norm_rms_epsilon";
+    let bits = at.required_bits(key)?;
+    let refused = || at.refused(key, "is not within 2^-60 to 1/16");
     let (mantissa, exponent) = f32_parts(bits).ok_or_else(refused)?;
     let mantissa = u64::try_from(mantissa).ok().filter(|m| *m > 0).ok_or_else(refused)?;
     let bits = 64 - mantissa.leading_zeros() as i32 + exponent;
@@ -183,39 +270,47 @@ fn epsilon(header: &Header) -> Result<(u64, i32), ModelError> {
     Ok((mantissa, exponent))
 }
 
-fn turns(header: &Header, rope_dims: u32, factors: Option<&[u32]>) -> Result<Vec<u64>, ModelError> {
-    let base = header.f32_bits("llama.rope.freq_base")?.unwrap_or(TEN_THOUSAND);
-    let key = "llama.rope.scaling.type";
-    let linear = match header.text(key)? {
+fn turns(at: &Keys<'_>, rope_dims: u32, factors: Option<&[u32]>) -> Result<Vec<u64>, ModelError> {
+    let base = at.bits("rope.freq_base")?.unwrap_or(TEN_THOUSAND);
+    let linear = match at.header.text(&at.key("rope.scaling.type"))? {
         None | Some("none") => ONE,
-        Some("linear") => {
-            let key = "llama.rope.scaling.factor";
-            header.f32_bits(key)?.ok_or_else(|| ModelError::metadata(key, "is missing"))?
-        }
-        Some(other) => return Err(ModelError::metadata(key, format!("{other:?} is not implemented"))),
+        Some("linear") => at.required_bits("rope.scaling.factor")?,
+        Some(other) => return Err(at.refused("rope.scaling.type", format!("{other:?} is not implemented"))),
     };
-    let pairs = rope_dims / 2;
+    let pairs = (rope_dims / 2) as usize;
     if let Some(factors) = factors {
-        if factors.len() != pairs as usize {
+        if factors.len() != pairs {
             return Err(ModelError::tensor("rope_freqs.weight", format!("has {} factors", factors.len())));
         }
         if linear != ONE {
-            return Err(ModelError::metadata(
-                key,
-                "linear together with rope_freqs.weight is not implemented",
-            ));
+            let reason = "linear together with rope_freqs.weight is not implemented";
+            return Err(at.refused("rope.scaling.type", reason));
         }
     }
-    let mut turns = Vec::with_capacity(pairs as usize);
-    for j in 0..pairs {
-        let factor = factors.map_or(linear, |f| f[j as usize]);
-        let value = rope_turns(base, factor, j, rope_dims).ok_or_else(|| {
-            ModelError::metadata(
-                "llama.rope.freq_base",
-                format!("base or factor of pair {j} is out of range"),
-            )
-        })?;
-        turns.push(value);
+    turns_of(at, "rope.freq_base", base, rope_dims, |j| factors.map_or(linear, |f| f[j]))
+}
+
+fn turns_of(
+    at: &Keys<'_>,
+    key: &str,
+    base: u32,
+    rope_dims: u32,
+    factor: impl Fn(usize) -> u32,
+) -> Result<Vec<u64>, ModelError> {
+    let turn = |j: u32| {
+        rope_turns(base, factor(j as usize), j, rope_dims)
+            .ok_or_else(|| at.refused(key, format!("base or factor of pair {j} is out of range")))
+    };
+    (0..rope_dims / 2).map(turn).collect()
+}
+
+fn local(at: &Keys<'_>, rope_dims: u32) -> Result<Option<Local>, ModelError> {
+    let period = at.architecture.window_period();
+    if period == 1 {
+        return Ok(None);
     }
-    Ok(turns)
+    let window = at.required("attention.sliding_window", 1, u32::MAX)? as usize;
+    let base = at.bits("rope.freq_base_swa")?.unwrap_or(TEN_THOUSAND);
+    let turns = turns_of(at, "rope.freq_base_swa", base, rope_dims, |_| ONE)?;
+    Ok(Some(Local { period, window, turns }))
 }

@@ -2,49 +2,72 @@
 
 use crate::{
     blocks::BLOCK,
-    cache::{Query, Rows},
+    cache::{Cache, Compressed, Part},
     fixed::{clamp_i32, exp2_parts, half_up, rescale},
-    model::Shape,
+    model::Pairs,
 };
 
 /// Largest probability: 2^15 − 1 in Q15, so that one shifted by 16 fits an `i32`.
 const MAX_PROBABILITY: i64 = 32_767;
 
-/// Rotates neighbouring pairs of a head by `(cos, sin)` in Q30; elements beyond the pairs stay.
+/// Rotates pairs of a head's leading elements by `(cos, sin)` in Q30; elements beyond the pairs stay.
 #[inline(always)]
-pub(crate) fn rotate(head: &mut [i32], angles: &[(i32, i32)]) {
-    for (pair, (cos, sin)) in head.as_chunks_mut::<2>().0.iter_mut().zip(angles) {
-        let [a, b] = pair.map(i64::from);
-        let (cos, sin) = (i64::from(*cos), i64::from(*sin));
-        // |a·cos − b·sin| ≤ 2^31 · 2^30 · sqrt(2), below 2^62.
-        *pair = [clamp_i32(half_up(a * cos - b * sin, 30)), clamp_i32(half_up(a * sin + b * cos, 30))];
+pub(crate) fn rotate(head: &mut [i32], pairs: Pairs, angles: &[(i32, i32)]) {
+    let turn = |a: &mut i32, b: &mut i32, (cos, sin): (i32, i32)| {
+        let (x, y) = (i64::from(*a), i64::from(*b));
+        let (cos, sin) = (i64::from(cos), i64::from(sin));
+        // |x·cos − y·sin| ≤ 2^31 · 2^30 · sqrt(2), below 2^62.
+        *a = clamp_i32(half_up(x * cos - y * sin, 30));
+        *b = clamp_i32(half_up(x * sin + y * cos, 30));
+    };
+    match pairs {
+        Pairs::Neighbours => {
+            for ([a, b], angle) in head.as_chunks_mut::<2>().0.iter_mut().zip(angles) {
+                turn(a, b, *angle);
+            }
+        }
+        Pairs::Halves => {
+            let (first, second) = head.split_at_mut(angles.len());
+            for ((a, b), angle) in first.iter_mut().zip(second).zip(angles) {
+                turn(a, b, *angle);
+            }
+        }
     }
 }
 
-/// Attention of one head over every cached position: scores, softmax, mix. Result in Q16.
-pub(crate) fn attend(shape: &Shape, query: &Query, keys: &Rows, values: &Rows, kv_head: usize) -> Vec<i32> {
-    let (probabilities, sum) = softmax(&scores(shape, query, keys, kv_head));
-    mix(shape, &probabilities, sum, values, kv_head)
+/// A head's view of its sequence: one head's query against the keys and values of the positions that it sees.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) cache: &'a Cache,
+    pub(crate) layer: usize,
+    pub(crate) kv_head: usize,
+    /// The first position seen.
+    pub(crate) from: usize,
+    /// One past the last position seen.
+    pub(crate) to: usize,
 }
 
-/// Scores of a query against every cached position, Q16 in log2 units.
-fn scores(shape: &Shape, query: &Query, keys: &Rows, kv_head: usize) -> Vec<i64> {
-    let blocks = shape.head_blocks();
-    let stride = shape.kv_heads * blocks;
-    let positions = keys.shifts.len() / stride;
-    let score = |position: usize| {
-        let first = position * stride + kv_head * blocks;
-        let mut sum = 0i64;
-        for block in 0..blocks {
-            let key = &keys.q[(first + block) * BLOCK..][..BLOCK];
-            let query = &query.q[block * BLOCK..][..BLOCK];
-            let dot: i64 = key.iter().zip(query).map(|(k, q)| i64::from(*k) * i64::from(*q)).sum();
-            // At most 2^35 · 2^16, and 32 blocks.
-            sum += dot << keys.shifts[first + block];
+/// Attention of one head: scores, softmax, mix. `query` is Q(20 − shift); result in Q16, padded to whole blocks.
+pub(crate) fn attend(view: View<'_>, query: &[Compressed], query_shift: u32) -> Vec<i32> {
+    let (probabilities, sum) = softmax(&scores(view, query, query_shift));
+    mix(view, &probabilities, sum, query.len())
+}
+
+/// Scores of a query against every position seen, Q16 in log2 units.
+fn scores(view: View<'_>, query: &[Compressed], query_shift: u32) -> Vec<i64> {
+    let mut scores = Vec::with_capacity(view.to);
+    for (keys, shifts) in view.cache.head(view.layer, Part::Keys, view.kv_head, view.to) {
+        for (keys, shifts) in keys.chunks_exact(query.len()).zip(shifts.chunks_exact(query.len())) {
+            let mut sum = 0i64;
+            for ((key, query), shift) in keys.iter().zip(query).zip(shifts) {
+                let dot: i64 = key.iter().zip(query).map(|(k, q)| i64::from(*k) * i64::from(*q)).sum();
+                // At most 2^35 · 2^16, and 32 blocks.
+                sum += dot << shift;
+            }
+            scores.push(scale_score(sum, query_shift));
         }
-        scale_score(sum, query.shift)
-    };
-    (0..positions).map(score).collect()
+    }
+    scores.split_off(view.from)
 }
 
 /// Brings a sum of products in Q(36 − shift) to Q16.
@@ -69,22 +92,23 @@ pub(crate) fn probability(z: i64) -> i32 {
 }
 
 /// The values' mean weighted by `probabilities`, Q16.
-fn mix(shape: &Shape, probabilities: &[i32], sum: i64, values: &Rows, kv_head: usize) -> Vec<i32> {
-    let blocks = shape.head_blocks();
-    let stride = shape.kv_heads * blocks;
+fn mix(view: View<'_>, probabilities: &[i32], sum: i64, blocks: usize) -> Vec<i32> {
     let mut acc = vec![0i64; blocks * BLOCK];
-    for (position, p) in probabilities.iter().enumerate() {
-        let first = position * stride + kv_head * blocks;
-        for block in 0..blocks {
-            let scaled = i64::from(*p) << values.shifts[first + block];
-            let value = &values.q[(first + block) * BLOCK..][..BLOCK];
-            // 2^17 positions of at most 32,767 · 32,767 · 2^16 stay below 2^63.
-            for (acc, v) in acc[block * BLOCK..].iter_mut().zip(value) {
-                *acc += scaled * i64::from(*v);
+    let mut position = 0;
+    for (values, shifts) in view.cache.head(view.layer, Part::Values, view.kv_head, view.to) {
+        for (values, shifts) in values.chunks_exact(blocks).zip(shifts.chunks_exact(blocks)) {
+            if position >= view.from {
+                let p = i64::from(probabilities[position - view.from]);
+                for ((value, shift), acc) in values.iter().zip(shifts).zip(acc.as_chunks_mut::<BLOCK>().0) {
+                    // 2^17 positions of at most 32,767 · 32,767 · 2^16 stay below 2^63.
+                    for (acc, v) in acc.iter_mut().zip(value) {
+                        *acc += (p << shift) * i64::from(*v);
+                    }
+                }
             }
+            position += 1;
         }
     }
-    acc.truncate(shape.head_dim);
     let reciprocal = mix_reciprocal(sum);
     acc.iter().map(|acc| mix_element(*acc, reciprocal)).collect()
 }

@@ -6,65 +6,110 @@ mod attention;
 mod norm;
 mod product;
 
-pub(crate) use attention::{attend, mix_element, mix_reciprocal, probability, rotate, scale_score};
-pub(crate) use norm::{InverseRms, rms_norm};
-pub(crate) use product::{Output, embed, finish, multiply, swiglu};
+pub(crate) use attention::{View, attend, mix_element, mix_reciprocal, probability, rotate, scale_score};
+pub(crate) use norm::{InverseRms, normalise_heads, rms_norm};
+pub(crate) use product::{Output, activate, embed, finish, multiply};
 
 use crate::{
-    blocks::quantise,
-    cache::{Cache, compress_query},
+    blocks::{BLOCK, Quantised, quantise},
+    cache::{Cache, Compressed, Part, compress_query, compress_row},
     fixed::{clamp_i32, cos_sin},
-    model::{Layer, Model, Shape},
+    model::{Layer, Model, Projection, Shape},
 };
 
 /// Computes the next position of a sequence, appends its keys and values to the cache, and returns its final
 /// normalised hidden state in Q16.
 pub(crate) fn forward(model: &Model, cache: &mut Cache, token: u32) -> Vec<i32> {
     let (shape, weights) = (model.shape(), model.weights());
-    let mut residual = embed(&weights.embedding, token);
+    let mut residual = embed(shape, &weights.embedding, token);
     for (i, layer) in weights.layers.iter().enumerate() {
         attention_block(shape, layer, cache, i, &mut residual);
         feed_forward_block(shape, layer, &mut residual);
     }
-    cache.len += 1;
+    cache.advance(1);
     rms_norm(&residual, &weights.final_norm, shape.eps)
 }
 
 /// Logits in Q16 of a final normalised hidden state.
 pub(crate) fn logits(model: &Model, hidden: &[i32]) -> Vec<i32> {
-    to_i32(&multiply(model.weights().head(), &quantise(hidden), Output::Hidden))
+    multiply(model.weights().head(), &quantise(hidden))
+}
+
+/// The first position that a layer sees at `position`.
+pub(crate) fn seen(shape: &Shape, layer: usize, position: usize) -> usize {
+    shape.local(layer).map_or(0, |local| (position + 1).saturating_sub(local.window))
+}
+
+/// `(cos, sin)` of each rotated pair of a layer at a position.
+pub(crate) fn angles(shape: &Shape, layer: usize, position: usize) -> Vec<(i32, i32)> {
+    let turns = shape.local(layer).map_or(&shape.turns, |local| &local.turns);
+    turns.iter().map(|turns| cos_sin(position as u32, *turns)).collect()
 }
 
 fn attention_block(shape: &Shape, layer: &Layer, cache: &mut Cache, index: usize, residual: &mut [i64]) {
-    let position = cache.len as u32;
+    let position = cache.len();
     let x = quantise(&rms_norm(residual, &layer.attention_norm, shape.eps));
-    let mut queries = to_i32(&multiply(&layer.query, &x, Output::Hidden));
-    let mut keys = to_i32(&multiply(&layer.key, &x, Output::Hidden));
-    let values = to_i32(&multiply(&layer.value, &x, Output::Hidden));
-
-    let angles: Vec<(i32, i32)> = shape.turns.iter().map(|t| cos_sin(position, *t)).collect();
+    let mut queries = project(shape, &layer.query, &x);
+    let mut keys = project(shape, &layer.key, &x);
+    let values = project(shape, &layer.value, &x);
+    let angles = angles(shape, index, position);
     for head in queries.chunks_mut(shape.head_dim).chain(keys.chunks_mut(shape.head_dim)) {
-        rotate(head, &angles);
+        rotate(head, shape.pairs, &angles);
     }
-    let cache = &mut cache.layers[index];
-    cache.keys.push(&keys, shape.head_dim);
-    cache.values.push(&values, shape.head_dim);
+    for (part, row) in [(Part::Keys, &keys), (Part::Values, &values)] {
+        let blocks = cache.layout().row_blocks();
+        let (mut q, mut shifts) = (vec![[0; BLOCK]; blocks], vec![0; blocks]);
+        compress_row(row, shape.head_dim, &mut q, &mut shifts);
+        cache.store(index, part, position, &q, &shifts);
+    }
 
     let mut mixed = Vec::with_capacity(shape.query_width());
     for (h, head) in queries.chunks(shape.head_dim).enumerate() {
+        let mut query: Vec<Compressed> = vec![[0; BLOCK]; shape.head_blocks()];
+        let shift = compress_query(head, shape.query_factor, &mut query);
         let kv_head = h / (shape.heads / shape.kv_heads);
-        let query = compress_query(head, shape.query_factor);
-        mixed.extend(attend(shape, &query, &cache.keys, &cache.values, kv_head));
+        let (from, to) = (seen(shape, index, position), position + 1);
+        let view = View { cache, layer: index, kv_head, from, to };
+        mixed.extend_from_slice(&attend(view, &query, shift)[..shape.head_dim]);
     }
-    add(residual, &multiply(&layer.attention_output, &quantise(&mixed), Output::Residual));
+    let added = multiply(&layer.attention_output, &quantise(&mixed));
+    add(residual, &post_norm(shape, layer.post_attention_norm.as_deref(), added));
+}
+
+/// Queries, keys or values before their rotation, Q16.
+fn project(shape: &Shape, projection: &Projection, x: &Quantised) -> Vec<i32> {
+    let mut out = multiply(&projection.matrix, x);
+    if let Some(bias) = &projection.bias {
+        add_bias(&mut out, bias);
+    }
+    if let Some(gains) = &projection.norm {
+        normalise_heads(&mut out, gains, shape.eps);
+    }
+    out
+}
+
+#[inline(always)]
+pub(crate) fn add_bias(x: &mut [i32], bias: &[i32]) {
+    for (x, bias) in x.iter_mut().zip(bias) {
+        *x = clamp_i32(i64::from(*x) + i64::from(*bias));
+    }
 }
 
 fn feed_forward_block(shape: &Shape, layer: &Layer, residual: &mut [i64]) {
     let x = quantise(&rms_norm(residual, &layer.feed_forward_norm, shape.eps));
-    let gate = to_i32(&multiply(&layer.gate, &x, Output::Hidden));
-    let up = to_i32(&multiply(&layer.up, &x, Output::Hidden));
-    let active: Vec<i32> = gate.iter().zip(&up).map(|(g, u)| swiglu(*g, *u)).collect();
-    add(residual, &multiply(&layer.down, &quantise(&active), Output::Residual));
+    let gate: Vec<i32> = multiply(&layer.gate, &x);
+    let up: Vec<i32> = multiply(&layer.up, &x);
+    let active: Vec<i32> = gate.iter().zip(&up).map(|(g, u)| activate(shape.activation, *g, *u)).collect();
+    let added = multiply(&layer.down, &quantise(&active));
+    add(residual, &post_norm(shape, layer.post_feed_forward_norm.as_deref(), added));
+}
+
+/// What a block adds to the residual, Q24: normalised where the model does that.
+fn post_norm(shape: &Shape, gains: Option<&[i32]>, added: Vec<i64>) -> Vec<i64> {
+    match gains {
+        Some(gains) => rms_norm(&added, gains, shape.eps).iter().map(|x| i64::from(*x) << 8).collect(),
+        None => added,
+    }
 }
 
 /// Each addend is below 2^46 and there are at most 1,024 of them, so the residual stays below 2^57.
@@ -72,8 +117,4 @@ fn add(residual: &mut [i64], addend: &[i64]) {
     for (r, a) in residual.iter_mut().zip(addend) {
         *r += a;
     }
-}
-
-fn to_i32(x: &[i64]) -> Vec<i32> {
-    x.iter().map(|x| clamp_i32(*x)).collect()
 }

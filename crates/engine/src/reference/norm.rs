@@ -49,9 +49,15 @@ impl InverseRms {
         Self { before, mantissa, after: (k / 2 + s) as i32 - Z_BITS - before as i32 }
     }
 
+    /// `x / rms · gain` in Q16.
+    #[inline(always)]
+    pub(crate) fn element(&self, x: i64, gain: i32) -> i32 {
+        clamp_i32(half_up(self.apply(x) * i64::from(gain), 26))
+    }
+
     /// `x / rms` in Q20, magnitude below 2^30.
     #[inline(always)]
-    pub(crate) fn apply(&self, x: i64) -> i64 {
+    fn apply(&self, x: i64) -> i64 {
         rescale(half_up(x, self.before) * self.mantissa, self.after, 1 << 30)
     }
 }
@@ -73,5 +79,17 @@ fn scaled_eps(n: u64, (mantissa, exponent): (u64, i32), bits: i32) -> u64 {
 /// Normalises a residual in Q24 and multiplies it by gains in Q22; result in Q16, clamped to `i32`.
 pub(crate) fn rms_norm(x: &[i64], gains: &[i32], eps: (u64, i32)) -> Vec<i32> {
     let inverse = InverseRms::of(x, eps);
-    x.iter().zip(gains).map(|(x, g)| clamp_i32(half_up(inverse.apply(*x) * i64::from(*g), 26))).collect()
+    x.iter().zip(gains).map(|(x, gain)| inverse.element(*x, *gain)).collect()
+}
+
+/// [`rms_norm`] of each head, in place; elements in Q16, as many gains in Q22 as a head has elements.
+#[inline(always)]
+pub(crate) fn normalise_heads(x: &mut [i32], gains: &[i32], eps: (u64, i32)) {
+    for head in x.chunks_exact_mut(gains.len()) {
+        let wide: Vec<i64> = head.iter().map(|x| i64::from(*x) << 8).collect();
+        let inverse = InverseRms::of(&wide, eps);
+        for ((out, x), gain) in head.iter_mut().zip(&wide).zip(gains) {
+            *out = inverse.element(*x, *gain);
+        }
+    }
 }

@@ -6,7 +6,8 @@ use super::{
     float_model::{FloatModel, Rounding},
     model, path,
 };
-use crate::{Backend, Model, cache::Cache, fast::Fast};
+use super::all_logits;
+use crate::{Backend, Model, runner::Runner};
 
 const WINDOW: usize = 256;
 /// 20,400 scored positions.
@@ -84,14 +85,9 @@ fn float_scores(file: &Path, windows: &[Vec<u32>], rounding: Rounding) -> Scores
 
 fn engine_scores(model: &Model, windows: &[Vec<u32>]) -> Scores {
     let vocabulary = model.info().vocabulary as usize;
-    scores(windows, vocabulary, |window| match Fast::new(Backend::Auto.resolve(), 1) {
-        Some(mut fast) => fast.all_logits(model, window).iter().map(|l| f64::from(*l) / 65536.0).collect(),
-        None => {
-            let mut cache = Cache::new(model.shape());
-            let step =
-                |t: &u32| crate::reference::logits(model, &crate::reference::forward(model, &mut cache, *t));
-            window.iter().flat_map(step).map(|l| f64::from(l) / 65536.0).collect()
-        }
+    scores(windows, vocabulary, |window| {
+        let mut runner = Runner::new(Backend::Auto, 1);
+        all_logits(model, &mut runner, window).iter().map(|l| f64::from(*l) / 65536.0).collect()
     })
 }
 

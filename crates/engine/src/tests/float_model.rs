@@ -18,6 +18,7 @@ pub(super) enum Rounding {
 }
 
 pub(super) struct FloatModel {
+    architecture: String,
     tensors: BTreeMap<String, Vec<f64>>,
     layers: usize,
     width: usize,
@@ -28,6 +29,8 @@ pub(super) struct FloatModel {
     vocabulary: usize,
     eps: f64,
     base: f64,
+    /// Positions that `gemma3` sees in most layers.
+    window: usize,
 }
 
 fn single(bits: u32) -> f64 {
@@ -53,7 +56,16 @@ fn read(source: &Source<'_>, header: &Header, name: &str) -> Vec<f64> {
             };
             bytes.as_chunks::<34>().0.iter().flat_map(block).collect()
         }
-        TensorType::Bf16 => unreachable!("no such test model"),
+        TensorType::Q4_0 => {
+            let block = |b: &[u8; 18]| {
+                let d = half(u16::from_le_bytes([b[0], b[1]]));
+                let quarter = |q: u8| (f64::from(q) - 8.0) * d;
+                let low = b[2..].iter().map(|q| quarter(q & 15));
+                low.chain(b[2..].iter().map(|q| quarter(q >> 4))).collect::<Vec<_>>()
+            };
+            bytes.as_chunks::<18>().0.iter().flat_map(block).collect()
+        }
+        other => unreachable!("no such test model: {}", other.name()),
     }
 }
 
@@ -90,23 +102,55 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 
 impl FloatModel {
     pub(super) fn open(path: &Path) -> Self {
-        let source = Source::open(path).unwrap();
-        let header = gguf::parse(&source).unwrap();
-        let int = |key: &str| header.required_int(key, 0, u32::MAX).unwrap() as usize;
+        Self::read(&Source::open(path).unwrap())
+    }
+
+    pub(super) fn read(source: &Source<'_>) -> Self {
+        let header = gguf::parse(source).unwrap();
+        let architecture = header.text("general.architecture").unwrap().unwrap().to_owned();
+        let key = |key: &str| format!("{architecture}.{key}");
+        let int = |name: &str| header.required_int(&key(name), 0, u32::MAX).unwrap() as usize;
+        let float = |name: &str| single(header.f32_bits(&key(name)).unwrap().unwrap());
         let tensors: BTreeMap<String, Vec<f64>> =
-            header.tensors.keys().map(|name| (name.clone(), read(&source, &header, name))).collect();
+            header.tensors.keys().map(|name| (name.clone(), read(source, &header, name))).collect();
         Self {
-            layers: int("llama.block_count"),
-            width: int("llama.embedding_length"),
-            heads: int("llama.attention.head_count"),
-            kv_heads: int("llama.attention.head_count_kv"),
-            head_dim: int("llama.attention.key_length"),
-            hidden: int("llama.feed_forward_length"),
-            vocabulary: int("llama.vocab_size"),
-            eps: single(header.f32_bits("llama.attention.layer_norm_rms_epsilon").unwrap().unwrap()),
-            base: single(header.f32_bits("llama.rope.freq_base").unwrap().unwrap()),
+            layers: int("block_count"),
+            width: int("embedding_length"),
+            heads: int("attention.head_count"),
+            kv_heads: int("attention.head_count_kv"),
+            head_dim: int("attention.key_length"),
+            hidden: int("feed_forward_length"),
+            vocabulary: header.tensors["token_embd.weight"].dims[1] as usize,
+            eps: float("attention.layer_norm_rms_epsilon"),
+            base: float("rope.freq_base"),
+            window: if architecture == "gemma3" { int("attention.sliding_window") } else { usize::MAX },
+            architecture,
             tensors,
         }
+    }
+
+    /// Whether a layer sees a window only.
+    fn is_local(&self, layer: usize) -> bool {
+        self.architecture == "gemma3" && layer % 6 != 5
+    }
+
+    /// Adds a bias to each of `x`'s rows, and normalises each head, where the model has such tensors.
+    fn adjust(&self, x: &mut [f64], layer: usize, part: &str) {
+        if let Some(bias) = self.tensors.get(&format!("blk.{layer}.{part}.bias")) {
+            x.chunks_mut(bias.len()).for_each(|x| x.iter_mut().zip(bias).for_each(|(x, b)| *x += b));
+        }
+        let norm = format!("blk.{layer}.{part}_norm.weight");
+        if self.tensors.contains_key(&norm) {
+            x.chunks_mut(self.head_dim).for_each(|head| head.copy_from_slice(&self.norm(&norm, head)));
+        }
+    }
+
+    fn activate(&self, gate: f64) -> f64 {
+        if self.architecture.starts_with("gemma") {
+            let u = (2.0 / std::f64::consts::PI).sqrt() * (gate + 0.044715 * gate.powi(3));
+            return 0.5 * gate * (1.0 + u.tanh());
+        }
+        gate / (1.0 + (-gate).exp())
     }
 
     /// `x` is `[token][column]`; returns `[token][row]`.
@@ -133,16 +177,20 @@ impl FloatModel {
             let scale = 1.0 / (dot(x, x) / x.len() as f64 + self.eps).sqrt();
             x.iter().zip(gains).map(|(x, g)| x * scale * g).collect::<Vec<_>>()
         };
-        x.chunks(self.width).flat_map(normalise).collect()
+        x.chunks(gains.len()).flat_map(normalise).collect()
     }
 
-    fn rotate(&self, x: &mut [f64], heads: usize) {
+    fn rotate(&self, x: &mut [f64], heads: usize, base: f64) {
         for (position, x) in x.chunks_mut(heads * self.head_dim).enumerate() {
             for head in x.chunks_mut(self.head_dim) {
-                for (j, pair) in head.as_chunks_mut::<2>().0.iter_mut().enumerate() {
-                    let angle = position as f64 * self.base.powf(-2.0 * j as f64 / self.head_dim as f64);
+                for j in 0..self.head_dim / 2 {
+                    let angle = position as f64 * base.powf(-2.0 * j as f64 / self.head_dim as f64);
                     let (sin, cos) = angle.sin_cos();
-                    *pair = [pair[0] * cos - pair[1] * sin, pair[0] * sin + pair[1] * cos];
+                    let (a, b) = match self.architecture.as_str() {
+                        "llama" => (2 * j, 2 * j + 1),
+                        _ => (j, j + self.head_dim / 2),
+                    };
+                    (head[a], head[b]) = (head[a] * cos - head[b] * sin, head[a] * sin + head[b] * cos);
                 }
             }
         }
@@ -155,6 +203,9 @@ impl FloatModel {
         for token in tokens {
             x.extend_from_slice(&embedding[*token as usize * self.width..][..self.width]);
         }
+        if self.architecture.starts_with("gemma") {
+            x.iter_mut().for_each(|x| *x *= (self.width as f64).sqrt());
+        }
         for layer in 0..self.layers {
             let name = |part: &str| format!("blk.{layer}.{part}.weight");
             let h = self.norm(&name("attn_norm"), &x);
@@ -162,19 +213,31 @@ impl FloatModel {
             let mut q = self.multiply(&name("attn_q"), &h, q_width, rounding);
             let mut k = self.multiply(&name("attn_k"), &h, kv_width, rounding);
             let mut v = self.multiply(&name("attn_v"), &h, kv_width, rounding);
-            self.rotate(&mut q, self.heads);
-            self.rotate(&mut k, self.kv_heads);
+            for (x, part) in [(&mut q, "attn_q"), (&mut k, "attn_k"), (&mut v, "attn_v")] {
+                self.adjust(x, layer, part);
+            }
+            let local = self.is_local(layer);
+            let base = if local { 10_000.0 } else { self.base };
+            self.rotate(&mut q, self.heads, base);
+            self.rotate(&mut k, self.kv_heads, base);
             if rounding == Rounding::LlamaCpp {
                 k.iter_mut().chain(&mut v).for_each(|x| *x = to_half(*x));
             }
-            let mixed = self.attend(&q, &k, &v, tokens.len());
-            let out = self.multiply(&name("attn_output"), &mixed, self.width, rounding);
+            let window = if local { self.window } else { usize::MAX };
+            let mixed = self.attend(&q, &k, &v, tokens.len(), window);
+            let mut out = self.multiply(&name("attn_output"), &mixed, self.width, rounding);
+            if self.tensors.contains_key(&name("post_attention_norm")) {
+                out = self.norm(&name("post_attention_norm"), &out);
+            }
             x.iter_mut().zip(out).for_each(|(x, o)| *x += o);
             let h = self.norm(&name("ffn_norm"), &x);
             let gate = self.multiply(&name("ffn_gate"), &h, self.hidden, rounding);
             let up = self.multiply(&name("ffn_up"), &h, self.hidden, rounding);
-            let active: Vec<f64> = gate.iter().zip(up).map(|(g, u)| g / (1.0 + (-g).exp()) * u).collect();
-            let out = self.multiply(&name("ffn_down"), &active, self.width, rounding);
+            let active: Vec<f64> = gate.iter().zip(up).map(|(g, u)| self.activate(*g) * u).collect();
+            let mut out = self.multiply(&name("ffn_down"), &active, self.width, rounding);
+            if self.tensors.contains_key(&name("post_ffw_norm")) {
+                out = self.norm(&name("post_ffw_norm"), &out);
+            }
             x.iter_mut().zip(out).for_each(|(x, o)| *x += o);
         }
         let h = self.norm("output_norm.weight", &x);
@@ -182,7 +245,7 @@ impl FloatModel {
         self.multiply(head.unwrap(), &h, self.vocabulary, rounding)
     }
 
-    fn attend(&self, q: &[f64], k: &[f64], v: &[f64], tokens: usize) -> Vec<f64> {
+    fn attend(&self, q: &[f64], k: &[f64], v: &[f64], tokens: usize, window: usize) -> Vec<f64> {
         let (hd, kv_width) = (self.head_dim, self.kv_heads * self.head_dim);
         let mut mixed = vec![0.0; q.len()];
         for t in 0..tokens {
@@ -191,10 +254,11 @@ impl FloatModel {
                 let kv = h / (self.heads / self.kv_heads) * hd;
                 let score =
                     |p: usize| dot(&q[at..at + hd], &k[p * kv_width + kv..][..hd]) / (hd as f64).sqrt();
-                let scores: Vec<f64> = (0..=t).map(score).collect();
+                let from = (t + 1).saturating_sub(window);
+                let scores: Vec<f64> = (from..=t).map(score).collect();
                 let max = scores.iter().fold(f64::MIN, |m, s| m.max(*s));
                 let sum: f64 = scores.iter().map(|s| (s - max).exp()).sum();
-                for (p, score) in scores.iter().enumerate() {
+                for (p, score) in (from..).zip(&scores) {
                     let weight = (score - max).exp() / sum;
                     for (m, v) in mixed[at..at + hd].iter_mut().zip(&v[p * kv_width + kv..][..hd]) {
                         *m += weight * v;

@@ -33,6 +33,7 @@ pub(super) struct GgufFile {
 /// Numbers of a test model.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Dims {
+    pub(super) architecture: &'static str,
     pub(super) layers: u32,
     pub(super) width: u32,
     pub(super) heads: u32,
@@ -40,13 +41,14 @@ pub(super) struct Dims {
     pub(super) head_dim: u32,
     pub(super) hidden: u32,
     pub(super) vocabulary: u32,
-    /// GGUF's number of the matrices' type: 0 F32, 1 F16, 8 Q8_0, 30 BF16.
+    /// GGUF's number of the matrices' type: 0 F32, 1 F16, 2 Q4_0, 8 Q8_0, 12 Q4_K, 13 Q5_K, 14 Q6_K, 30 BF16.
     pub(super) kind: u32,
     pub(super) tied: bool,
 }
 
 impl Dims {
     pub(super) const SMALL: Self = Self {
+        architecture: "llama",
         layers: 2,
         width: 64,
         heads: 4,
@@ -94,6 +96,21 @@ fn elements(kind: u32, dims: &[u64], amplitude: f32, noise: &mut Noise) -> Vec<u
         30 => (0..count).for_each(|_| {
             out.extend(((noise.unit() * amplitude).to_bits() >> 16).to_le_bytes()[..2].iter());
         }),
+        // A scale of either sign; 16 bytes of two weights.
+        2 => (0..count / 32).for_each(|_| {
+            out.extend(half_bits(noise.unit() * amplitude / 8.0).to_le_bytes());
+            out.extend((0..16).map(|_| noise.next() as u8));
+        }),
+        12 | 13 => (0..count / 256).for_each(|_| {
+            let scale = half_bits(noise.unit().abs() * amplitude / (63.0 * 15.0));
+            let minimum = half_bits(noise.unit().abs() * amplitude / 63.0);
+            out.extend([scale.to_le_bytes(), minimum.to_le_bytes()].concat());
+            out.extend((0..if kind == 12 { 140 } else { 172 }).map(|_| noise.next() as u8));
+        }),
+        14 => (0..count / 256).for_each(|_| {
+            out.extend((0..208).map(|_| noise.next() as u8));
+            out.extend(half_bits(noise.unit() * amplitude / (127.0 * 32.0)).to_le_bytes());
+        }),
         _ => (0..count / 32).for_each(|_| {
             out.extend(half_bits(noise.unit().abs() * amplitude / 127.0).to_le_bytes());
             out.extend((0..32).map(|_| noise.next() as u8));
@@ -108,24 +125,29 @@ impl GgufFile {
         let mut file = Self::default();
         let text = |t: &str| Meta::Text(t.into());
         for (key, value) in [
-            ("general.architecture", text("llama")),
+            ("general.architecture", text(d.architecture)),
             ("general.name", text("test")),
-            ("llama.context_length", Meta::U32(128)),
-            ("llama.embedding_length", Meta::U32(d.width)),
-            ("llama.block_count", Meta::U32(d.layers)),
-            ("llama.feed_forward_length", Meta::U32(d.hidden)),
-            ("llama.attention.head_count", Meta::U32(d.heads)),
-            ("llama.attention.head_count_kv", Meta::U32(d.kv_heads)),
-            ("llama.attention.key_length", Meta::U32(d.head_dim)),
-            ("llama.attention.layer_norm_rms_epsilon", Meta::Single(1e-5)),
-            ("llama.rope.freq_base", Meta::Single(10_000.0)),
+            ("context_length", Meta::U32(128)),
+            ("embedding_length", Meta::U32(d.width)),
+            ("block_count", Meta::U32(d.layers)),
+            ("feed_forward_length", Meta::U32(d.hidden)),
+            ("attention.head_count", Meta::U32(d.heads)),
+            ("attention.head_count_kv", Meta::U32(d.kv_heads)),
+            ("attention.key_length", Meta::U32(d.head_dim)),
+            ("attention.layer_norm_rms_epsilon", Meta::Single(1e-5)),
+            ("rope.freq_base", Meta::Single(10_000.0)),
             ("tokenizer.ggml.model", text("gpt2")),
             ("tokenizer.ggml.pre", text("gpt-2")),
             ("tokenizer.ggml.tokens", Meta::Texts((0..d.vocabulary).map(|i| format!("t{i}")).collect())),
             ("tokenizer.ggml.merges", Meta::Texts(vec![])),
             ("tokenizer.ggml.eos_token_id", Meta::U32(1)),
         ] {
-            file.meta.push((key.into(), value));
+            let global = ["general.", "tokenizer."].iter().any(|p| key.starts_with(p));
+            let key = if global { key.to_owned() } else { format!("{}.{key}", d.architecture) };
+            file.meta.push((key, value));
+        }
+        if d.architecture == "gemma3" {
+            file.set("gemma3.attention.sliding_window", Meta::U32(20));
         }
         let mut noise = Noise(seed);
         let (width, hidden) = (u64::from(d.width), u64::from(d.hidden));
@@ -147,6 +169,23 @@ impl GgufFile {
             ] {
                 shapes.push((format!("blk.{i}.{part}.weight"), dims));
             }
+            let head = vec![u64::from(d.head_dim)];
+            let more = match d.architecture {
+                "qwen2" => vec![
+                    ("attn_q.bias", vec![queries]),
+                    ("attn_k.bias", vec![keys]),
+                    ("attn_v.bias", vec![keys]),
+                ],
+                "qwen3" => vec![("attn_q_norm.weight", head.clone()), ("attn_k_norm.weight", head)],
+                "gemma3" => vec![
+                    ("attn_q_norm.weight", head.clone()),
+                    ("attn_k_norm.weight", head),
+                    ("post_attention_norm.weight", vec![width]),
+                    ("post_ffw_norm.weight", vec![width]),
+                ],
+                _ => vec![],
+            };
+            shapes.extend(more.into_iter().map(|(part, dims)| (format!("blk.{i}.{part}"), dims)));
         }
         shapes.push(("output_norm.weight".into(), vec![width]));
         if !d.tied {

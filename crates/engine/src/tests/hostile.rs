@@ -156,7 +156,7 @@ fn same_everywhere(model: &Model, tokens: Vec<u32>) {
     let input = InferenceInput { nonce: [0; 16], max_tokens: 4, sampling, stop: vec![], tokens };
     let outcomes: Vec<_> = Backend::available()
         .into_iter()
-        .map(|backend| run(model, &input, None, Options { backend, threads: 1 }).unwrap())
+        .map(|backend| run(model, &input, None, Options { backend, ..Options::default() }).unwrap())
         .collect();
     for outcome in &outcomes {
         assert_eq!(outcome, &outcomes[0]);
@@ -188,7 +188,7 @@ proptest! {
                                            prompt in prop::collection::vec(0u32..3, 1..80)) {
         let whole = |n: u32| if kind == 8 { n.next_multiple_of(32) } else { n };
         let head_dim = if kind == 8 { 32 * (half_head % 3 + 1) } else { 2 * half_head };
-        let dims = Dims { layers, width: whole(width), heads: kv_heads * group, kv_heads, head_dim, hidden: whole(hidden),
+        let dims = Dims { architecture: "llama", layers, width: whole(width), heads: kv_heads * group, kv_heads, head_dim, hidden: whole(hidden),
                           vocabulary, kind, tied };
         let file = GgufFile::model(dims, amplitude, 1.0, seed);
         same_everywhere(&Model::from_bytes(&file.bytes()).unwrap(), prompt);

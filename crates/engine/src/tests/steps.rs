@@ -5,10 +5,10 @@ use proptest::prelude::*;
 use super::gguf_file::Noise;
 use crate::{
     blocks::quantise,
-    cache::{Rows, compress_query},
+    cache::{Cache, Layout, Part, compress_query, compress_row},
     fixed::LOG2_E_Q30,
-    model::{Matrix, Shape},
-    reference::{Output, attend, multiply, probability, rms_norm, rotate, swiglu},
+    model::{Activation, Matrix, Pairs, Width},
+    reference::{View, activate, attend, multiply, probability, rms_norm, rotate},
 };
 
 fn unit(bits: i32) -> f64 {
@@ -50,7 +50,7 @@ fn rotation_error() {
         let (cos, sin) = ((angle.cos() * 2f64.powi(30)).round(), (angle.sin() * 2f64.powi(30)).round());
         let pair = [noise.next() as i32 >> 4, noise.next() as i32 >> 4];
         let mut got = pair;
-        rotate(&mut got, &[(cos as i32, sin as i32)]);
+        rotate(&mut got, Pairs::Neighbours, &[(cos as i32, sin as i32)]);
         let [a, b] = pair.map(f64::from);
         worst = worst.max((f64::from(got[0]) - (a * angle.cos() - b * angle.sin())).abs());
         worst = worst.max((f64::from(got[1]) - (a * angle.sin() + b * angle.cos())).abs());
@@ -72,38 +72,29 @@ fn probability_error() {
 }
 
 #[test]
-fn swiglu_error() {
+fn activation_error() {
     let mut noise = Noise(3);
-    let mut worst = 0f64;
-    for _ in 0..300_000 {
-        let (g, u) = (noise.unit() * 16.0, noise.unit() * 16.0);
-        let (g, u) = ((g * 65536.0) as i32, (u * 65536.0) as i32);
-        let (x, y) = (f64::from(g) * unit(16), f64::from(u) * unit(16));
-        let exact = x / (1.0 + (-x).exp()) * y;
-        let error = (f64::from(swiglu(g, u)) * unit(16) - exact).abs();
-        worst = worst.max(error / (x.abs().max(1.0) * y.abs().max(1.0)));
-    }
-    println!("swiglu: worst error relative to max(1, |g|) · max(1, |u|) {worst:.3e}");
-    assert!(worst < 1.7e-5);
-    for (g, u) in [(i32::MIN, i32::MIN), (i32::MAX, i32::MIN), (i32::MAX, i32::MAX), (-1, i32::MIN)] {
-        swiglu(g, u);
-    }
-}
-
-fn shape(heads: usize, head_dim: usize) -> Shape {
-    Shape {
-        layers: 1,
-        width: heads * head_dim,
-        heads,
-        kv_heads: heads,
-        head_dim,
-        rope_dims: head_dim,
-        hidden: 1,
-        vocabulary: 1,
-        context: 512,
-        eps: (1, -20),
-        query_factor: ((LOG2_E_Q30 * LOG2_E_Q30) as u64 / head_dim as u64).isqrt() as i64,
-        turns: vec![],
+    for (activation, bound) in [(Activation::Silu, 1.7e-5), (Activation::Gelu, 3.4e-5)] {
+        let mut worst = 0f64;
+        for _ in 0..300_000 {
+            let (g, u) = (noise.unit() * 16.0, noise.unit() * 16.0);
+            let (g, u) = ((g * 65536.0) as i32, (u * 65536.0) as i32);
+            let (x, y) = (f64::from(g) * unit(16), f64::from(u) * unit(16));
+            let exact = match activation {
+                Activation::Silu => x / (1.0 + (-x).exp()) * y,
+                Activation::Gelu => {
+                    let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3));
+                    0.5 * x * (1.0 + inner.tanh()) * y
+                }
+            };
+            let error = (f64::from(activate(activation, g, u)) * unit(16) - exact).abs();
+            worst = worst.max(error / (x.abs().max(1.0) * y.abs().max(1.0)));
+        }
+        println!("{activation:?}: worst error relative to max(1, |g|) · max(1, |u|) {worst:.3e}");
+        assert!(worst < bound);
+        for (g, u) in [(i32::MIN, i32::MIN), (i32::MAX, i32::MIN), (i32::MAX, i32::MAX), (-1, i32::MIN)] {
+            activate(activation, g, u);
+        }
     }
 }
 
@@ -112,17 +103,27 @@ fn attention_error() {
     let mut noise = Noise(4);
     let mut worst = 0f64;
     for head_dim in [2usize, 32, 80, 128] {
-        let shape = shape(1, head_dim);
+        let layout = Layout::test(1, 1, head_dim);
+        let blocks = layout.row_blocks();
+        let factor = ((LOG2_E_Q30 * LOG2_E_Q30) as u64 / head_dim as u64).isqrt() as i64;
         for magnitude in [0.1f32, 1.0, 8.0] {
-            let (mut keys, mut values) = (Rows::default(), Rows::default());
+            let mut cache = Cache::new(layout, Vec::new());
             let mut vector = || (0..head_dim).map(|_| (noise.unit() * magnitude * 65536.0) as i32).collect();
             let rows: Vec<(Vec<i32>, Vec<i32>)> = (0..200).map(|_| (vector(), vector())).collect();
-            for (key, value) in &rows {
-                keys.push(key, head_dim);
-                values.push(value, head_dim);
+            for (position, (key, value)) in rows.iter().enumerate() {
+                for (part, row) in [(Part::Keys, key), (Part::Values, value)] {
+                    let (mut q, mut shifts) = (vec![[0; 32]; blocks], vec![0; blocks]);
+                    compress_row(row, head_dim, &mut q, &mut shifts);
+                    cache.store(0, part, position, &q, &shifts);
+                }
+                cache.advance(1);
             }
             let query: Vec<i32> = vector();
-            let got = attend(&shape, &compress_query(&query, shape.query_factor), &keys, &values, 0);
+            let mut q = vec![[0; 32]; blocks];
+            let shift = compress_query(&query, factor, &mut q);
+            let view = View { cache: &cache, layer: 0, kv_head: 0, from: 0, to: 200 };
+            let mut got = attend(view, &q, shift);
+            got.truncate(head_dim);
             let dot = |a: &[i32], b: &[i32]| -> f64 {
                 a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>() * unit(32)
             };
@@ -148,32 +149,32 @@ fn attention_error() {
 fn product_of_extremes_is_exact() {
     // The longest row there may be, every number at its limit.
     let cols = 1 << 18;
-    let mut matrix = Matrix::zeros(1, cols);
+    let mut matrix = Matrix::zeros(1, cols, Width::Int8);
     for block in 0..cols / 32 {
-        matrix.set_block(0, block, 32_767, &[-128; 32]);
+        matrix.rows_mut().set_block(0, block, 32_767, &[-128; 32]);
     }
     matrix.exponents[0] = 0;
     let x = quantise(&vec![i32::MIN; cols]);
     let sum = (cols as f64) * 128.0 * 32_767.0 * f64::from(x.scales[0]) * f64::from(-i32::from(x.q[0]));
     assert!(sum < 2f64.powi(62));
-    assert_eq!(multiply(&matrix, &x, Output::Hidden), [i64::from(i32::MAX)]);
-    assert_eq!(multiply(&matrix, &x, Output::Residual), [(1 << 46) - 1]);
+    assert_eq!(multiply::<i32>(&matrix, &x), [i32::MAX]);
+    assert_eq!(multiply::<i64>(&matrix, &x), [(1 << 46) - 1]);
 }
 
 proptest! {
     #[test]
     fn product_is_the_rounded_exact_sum(rows in 1usize..20, cols in 1usize..150, seed: u64, down in 0u32..31, up in 0u32..24) {
         let mut noise = Noise(seed);
-        let mut matrix = Matrix::zeros(rows, cols);
+        let mut matrix = Matrix::zeros(rows, cols, Width::Int8);
         let weights: Vec<Vec<i64>> = (0..rows)
             .map(|_| (0..cols).map(|_| noise.next() as i32 as i64 >> 8 << up).collect())
             .collect();
         for (row, weights) in weights.iter().enumerate() {
-            matrix.set_row_from_q40(row, weights);
+            matrix.rows_mut().set_row_from_q40(row, weights);
         }
         let x: Vec<i32> = (0..cols).map(|_| noise.next() as i32 >> down).collect();
         let q = quantise(&x);
-        let got = multiply(&matrix, &q, Output::Hidden);
+        let got: Vec<i32> = multiply(&matrix, &q);
         for row in 0..rows {
             // The exact sum of the rounded operands, in units of 2^-40 · 2^-16.
             let mut exact = 0i128;

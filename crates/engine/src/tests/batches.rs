@@ -1,0 +1,109 @@
+//! Requests computed together, with little memory, with shared beginnings: each result is the same as alone.
+
+use assay_protocol::{InferenceInput, Sampling};
+use proptest::prelude::*;
+
+use super::{
+    gguf_file::{Dims, GgufFile, Noise},
+    model,
+};
+use crate::{
+    Backend, Engine, InputRefused, Model, Options, Outcome,
+    cache::{Layout, PAGE},
+    run,
+};
+
+fn input(model: &Model, noise: &mut Noise, prefix: &[u32]) -> InferenceInput {
+    let vocabulary = u64::from(model.info().vocabulary);
+    let mut tokens = prefix.to_vec();
+    tokens.extend((0..=noise.next() % 40).map(|_| (noise.next() % vocabulary) as u32));
+    let sampling = Sampling { seed: noise.next(), temperature: (noise.next() % 2 * 900) as u32, top_p: 1000, top_k: 0 };
+    InferenceInput { nonce: [1; 16], max_tokens: 1 + (noise.next() % 30) as u32, sampling, stop: vec![], tokens }
+}
+
+fn alone(model: &Model, input: &InferenceInput) -> Outcome {
+    let options = Options { backend: Backend::Reference, reuse_prefixes: false, ..Options::default() };
+    run(model, input, None, options).unwrap()
+}
+
+/// Pages of a model's cache, in bytes.
+fn pages(model: &Model, count: usize) -> usize {
+    count * Layout::of(model.shape()).page_bytes()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn together_is_as_alone(seed: u64, count in 1usize..7, batch in 1usize..5, threads in 1usize..3, reuse: bool,
+                            capacity in 4usize..20) {
+        let model = Model::from_bytes(&GgufFile::model(Dims::SMALL, 0.3, 1.0, 5).bytes()).unwrap();
+        let mut noise = Noise(seed);
+        let prefix: Vec<u32> = (0..50).map(|i| (i * 7 % 40) as u32).collect();
+        let mut inputs: Vec<_> =
+            (0..count).map(|i| input(&model, &mut noise, &prefix[..[0, 31, 50][i % 3]])).collect();
+        // One that comes again finds its own pages.
+        inputs.push(inputs[0].clone());
+        let expected: Vec<_> = inputs.iter().map(|input| alone(&model, input)).collect();
+        for backend in Backend::available() {
+            let options = Options {
+                backend, threads, batch, cache_bytes: pages(&model, capacity), reuse_prefixes: reuse,
+            };
+            let engine = Engine::new(&model, options).unwrap();
+            let started: Vec<_> = inputs.iter().map(|input| engine.start(input).unwrap()).collect();
+            for (generation, expected) in started.into_iter().zip(&expected) {
+                prop_assert_eq!(&generation.finish_at(None), expected, "{}", backend);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_waits_or_leaves_holds_up_nobody() {
+    let model = model("tales-300k");
+    let mut noise = Noise(3);
+    let mut long = input(&model, &mut noise, &[0; 40]);
+    (long.max_tokens, long.sampling) = (200, Sampling { seed: 1, temperature: 5_000, top_p: 1000, top_k: 0 });
+    let engine = Engine::new(&model, Options { batch: 2, ..Options::default() }).unwrap();
+    // Neither is read, so both fill what is computed ahead of a reader, and the batch is full.
+    let slow = engine.start(&long).unwrap();
+    let mut gone = engine.start(&long).unwrap();
+    assert!(gone.next_token().is_some());
+    let others: Vec<_> = (0..3).map(|_| input(&model, &mut noise, &[])).collect();
+    let waiting: Vec<_> = others.iter().map(|input| engine.start(input).unwrap()).collect();
+    drop(gone);
+    for (generation, input) in waiting.into_iter().zip(&others) {
+        assert_eq!(generation.finish_at(None), alone(&model, input));
+    }
+    assert_eq!(slow.finish_at(None), alone(&model, &long));
+}
+
+#[test]
+fn requests_wait_for_memory_in_their_order() {
+    let model = Model::from_bytes(&GgufFile::model(Dims::SMALL, 0.3, 1.0, 5).bytes()).unwrap();
+    let mut noise = Noise(9);
+    let mut inputs: Vec<_> = (0..12).map(|_| input(&model, &mut noise, &[7; 20])).collect();
+    for input in &mut inputs {
+        input.tokens.truncate(40);
+        input.max_tokens = 64 + 1 - input.tokens.len() as u32;
+    }
+    // Each needs two of five pages.
+    let options = Options { cache_bytes: pages(&model, 5), batch: 12, ..Options::default() };
+    let engine = Engine::new(&model, options).unwrap();
+    let started: Vec<_> = inputs.iter().map(|input| engine.start(input).unwrap()).collect();
+    for (generation, input) in started.into_iter().zip(&inputs) {
+        assert_eq!(generation.finish_at(None), alone(&model, input));
+    }
+}
+
+#[test]
+fn a_request_that_can_never_fit_is_refused() {
+    let model = model("tales-300k");
+    let engine = Engine::new(&model, Options { cache_bytes: pages(&model, 2) + 5, ..Options::default() }).unwrap();
+    let mut input = input(&model, &mut Noise(1), &[]);
+    (input.tokens, input.max_tokens) = (vec![3; PAGE], PAGE as u32 + 1);
+    assert!(engine.start(&input).is_ok());
+    input.max_tokens += 1;
+    let (needed, budget) = (pages(&model, 3) as u64, pages(&model, 2) as u64);
+    assert_eq!(engine.start(&input).unwrap_err(), InputRefused::CacheExceeded { needed, budget });
+}
