@@ -27,6 +27,8 @@ enum Command {
     Ask(commands::ask::Args),
     /// Run a model locally and print the text.
     Generate(commands::generate::Args),
+    /// Measure a model's speed, and how near it comes to what the machine can do.
+    Bench(commands::bench::Args),
     /// Show a model file's shape, size and root.
     Model(commands::model::Args),
     /// Say what of tools, clock, disk, memory and processor is there or missing.
@@ -70,6 +72,7 @@ fn run(cli: Cli) -> eyre::Result<()> {
             Command::Devnet(args) => commands::devnet::run(args).await,
             Command::Ask(args) => commands::ask::run(args).await,
             Command::Generate(args) => commands::generate::run(&args),
+            Command::Bench(args) => commands::bench::run(&args),
             Command::Model(args) => commands::model::run(&args),
             Command::Doctor(args) => commands::doctor::run(&args),
             Command::Economics(command) => commands::economics::run(command),

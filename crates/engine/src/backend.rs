@@ -84,12 +84,6 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            backend: Backend::Auto,
-            threads: 1,
-            batch: 16,
-            cache_bytes: 1 << 30,
-            reuse_prefixes: true,
-        }
+        Self { backend: Backend::Auto, threads: 1, batch: 16, cache_bytes: 1 << 30, reuse_prefixes: true }
     }
 }

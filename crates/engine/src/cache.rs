@@ -104,7 +104,14 @@ impl Cache {
 
     /// Stores the keys or values of one position at or after the end, all heads in turn. Every layer's are stored
     /// before [`Cache::advance`] counts the position.
-    pub(crate) fn store(&mut self, layer: usize, part: Part, position: usize, row: &[Compressed], shifts: &[u8]) {
+    pub(crate) fn store(
+        &mut self,
+        layer: usize,
+        part: Part,
+        position: usize,
+        row: &[Compressed],
+        shifts: &[u8],
+    ) {
         let page = position / PAGE - self.full.len();
         while self.open.len() <= page {
             self.open.push(Page::new(&self.layout));

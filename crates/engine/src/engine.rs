@@ -10,7 +10,7 @@ use assay_protocol::InferenceInput;
 
 use crate::{
     Generation, InputRefused, Model, Options,
-    cache::Layout,
+    cache::{Layout, PAGE},
     generation::check,
     outlet::Outlet,
     runner::Runner,
@@ -88,15 +88,32 @@ impl Engine {
         &self.handle.model
     }
 
+    /// Checks that the budget is enough for requests of up to `positions`, prompt and output together. More than the
+    /// model's context is never needed.
+    pub fn holds(&self, positions: u64) -> Result<(), InputRefused> {
+        let positions = positions.min(self.handle.model.info().context.into());
+        self.fits(positions.div_ceil(PAGE as u64) as usize)
+    }
+
+    fn fits(&self, pages: usize) -> Result<(), InputRefused> {
+        let bytes = |pages: usize| (pages * self.handle.page_bytes) as u64;
+        match self.handle.capacity {
+            capacity if pages <= capacity => Ok(()),
+            capacity => Err(InputRefused::CacheExceeded { needed: bytes(pages), budget: bytes(capacity) }),
+        }
+    }
+
+    /// Checks that [`Engine::start`] would take an input.
+    pub fn check(&self, input: &InferenceInput) -> Result<(), InputRefused> {
+        check(&self.handle.model, input)?;
+        self.fits(pages_of(input))
+    }
+
     /// Checks an input and queues it. Requests are computed in the order of their arrival as soon as the batch and the
     /// cache have room.
     pub fn start(&self, input: &InferenceInput) -> Result<Generation, InputRefused> {
         let hash = check(&self.handle.model, input)?;
-        let (pages, capacity) = (pages_of(input), self.handle.capacity);
-        if pages > capacity {
-            let bytes = |pages: usize| (pages * self.handle.page_bytes) as u64;
-            return Err(InputRefused::CacheExceeded { needed: bytes(pages), budget: bytes(capacity) });
-        }
+        self.fits(pages_of(input))?;
         let outlet = Outlet::default();
         let mut inbox = self.handle.shared.inbox();
         if inbox.closed {

@@ -102,6 +102,14 @@ pub enum InputRefused {
     BackendUnavailable(Backend),
 }
 
+impl InputRefused {
+    /// Whether another machine, or this one set up otherwise, could compute the input: then the refusal says nothing about
+    /// the right answer.
+    pub fn is_machines_fault(&self) -> bool {
+        matches!(self, Self::CacheExceeded { .. } | Self::NoThread(_) | Self::BackendUnavailable(_))
+    }
+}
+
 /// Why text and tokens could not be converted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenizerError {

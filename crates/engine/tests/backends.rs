@@ -30,11 +30,17 @@ fn same_digest_everywhere() {
             [(STORY, Sampling::GREEDY), (STORY, sampled), (long.as_str(), Sampling::GREEDY)]
         {
             let input = input(&model, prompt, 40, sampling);
-            let expected =
-                run(&model, &input, None, Options { backend: Backend::Reference, threads: 1, ..Options::default() }).unwrap();
+            let expected = run(
+                &model,
+                &input,
+                None,
+                Options { backend: Backend::Reference, threads: 1, ..Options::default() },
+            )
+            .unwrap();
             for backend in Backend::available() {
                 for threads in [1, 2, 3] {
-                    let got = run(&model, &input, None, Options { backend, threads, ..Options::default() }).unwrap();
+                    let got = run(&model, &input, None, Options { backend, threads, ..Options::default() })
+                        .unwrap();
                     assert_eq!(got, expected, "{name} {backend} {threads}");
                 }
             }

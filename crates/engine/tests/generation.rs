@@ -48,7 +48,8 @@ fn bad_inputs_are_refused_before_anything_runs() {
     assert!(matches!(refused(|i| i.tokens.clear()), InputRefused::Invalid(_)));
     assert!(matches!(refused(|i| i.max_tokens = 0), InputRefused::Invalid(_)));
     for backend in Backend::ALL.into_iter().filter(|b| !b.is_available()) {
-        let got = Generation::start(&model, &good, Options { backend, threads: 1, ..Options::default() }).unwrap_err();
+        let got = Generation::start(&model, &good, Options { backend, threads: 1, ..Options::default() })
+            .unwrap_err();
         assert_eq!(got, InputRefused::BackendUnavailable(backend));
     }
 }
@@ -103,8 +104,13 @@ fn a_cancelled_output_is_recomputed_at_its_count() {
     for n in 0..12 {
         assert_eq!(generation.finish(), None);
         let digest = generation.digest(Finish::Cancelled);
-        let again =
-            run(&model, &input, Some(n), Options { backend: Backend::Reference, threads: 1, ..Options::default() }).unwrap();
+        let again = run(
+            &model,
+            &input,
+            Some(n),
+            Options { backend: Backend::Reference, threads: 1, ..Options::default() },
+        )
+        .unwrap();
         assert_eq!((again.finish, again.digest), (Finish::Cancelled, digest), "after {n} tokens");
         assert_eq!(again.tokens, generation.tokens());
         assert!(!digests.contains(&digest));

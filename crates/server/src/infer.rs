@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256, Bytes};
 use assay_chain::AccountKind;
-use assay_engine::Generation;
+use assay_engine::{Generation, InputRefused};
 use assay_protocol::wire::{CancelBody, ErrorCode, InferBody, InferEvent, ResponseBody, WireError};
 use assay_protocol::{
     Finish, InferenceInput, InferenceRequest, InferenceResponse, Role, commitment, hash_of, output_hash,
@@ -70,11 +70,15 @@ pub(crate) async fn accept(node: &Arc<Inner>, body: InferBody) -> Result<Accepte
         return refuse(ErrorCode::Busy, "all places are taken");
     };
     // Checked before the order is on disk: a refused input spends no number.
-    let generation = Generation::start(&node.config.model, &input, node.config.options)
-        .map_err(|e| WireError::new(ErrorCode::BadInput, e.to_string()))?;
+    let refused = |e: InputRefused| {
+        let code = if e.is_machines_fault() { ErrorCode::Unavailable } else { ErrorCode::BadInput };
+        WireError::new(code, e.to_string())
+    };
+    node.config.engine.check(&input).map_err(refused)?;
     let reservation =
         node.credit.reserve(&node.params, request.user, u64::from(request.maxUnits), limit, Inner::now())?;
     spend(node, &body)?;
+    let generation = node.config.engine.start(&input).map_err(refused)?;
 
     let cancelled = Arc::new(AtomicBool::new(false));
     lock(&node.running)

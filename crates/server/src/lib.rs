@@ -19,7 +19,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use alloy_primitives::{Address, B256, Bytes};
 use assay_beacon::Client as BeaconClient;
 use assay_chain::{Chain, Follower, PrivateKeySigner};
-use assay_engine::{InputRefused, Model, Options, run};
+use assay_engine::{Engine, InputRefused};
 use assay_protocol::wire::{ErrorCode, WireError};
 use assay_protocol::{Digest, Eip712Domain, InferenceInput, PoolParams, refused_digest};
 use assay_store::{Store, StoreError};
@@ -37,11 +37,9 @@ pub struct Config {
     pub pool: B256,
     /// Signs its messages; the account's own key, or the one it registered.
     pub signer: PrivateKeySigner,
-    /// The model it computes with. The pool's, if it is honest.
-    pub model: Model,
-    /// How to compute.
-    pub options: Options,
-    /// Answers and checks computed at the same time.
+    /// Computes with a model: the pool's, if it is honest.
+    pub engine: Engine,
+    /// Answers and checks taken at the same time.
     pub parallel: usize,
     /// How long vouchers are gathered before they are redeemed.
     pub redeem_every: Duration,
@@ -79,6 +77,14 @@ pub enum ServerError {
     /// The pool audits redemptions, which this server does not take part in: it would be convicted for its silence.
     #[error("pool {0} has audits, which this server can't answer yet")]
     Audited(B256),
+    /// The engine could not compute every answer that it may have to check: silence and wrong answers cost money.
+    #[error("for the largest request of pool {pool}: {error}")]
+    TooSmall {
+        /// The pool.
+        pool: B256,
+        /// What is missing.
+        error: InputRefused,
+    },
     /// The connection to the chain has no account.
     #[error("a server needs an account to send transactions from")]
     NoAccount,
@@ -107,6 +113,10 @@ impl Server {
         if params.rates.auditFixed > 0 || params.rates.auditUnit > 0 {
             return Err(ServerError::Audited(config.pool));
         }
+        // A token takes four bytes of input and at least a unit.
+        let most = u64::from(params.limits.maxInputBytes) / 4 + u64::from(params.limits.maxUnits);
+        let holds = config.engine.holds(most);
+        holds.map_err(|error| ServerError::TooSmall { pool: config.pool, error })?;
         infer::abandon_interrupted(&store)?;
         let credit = Arc::new(credit::Book::load(&store)?);
         Ok(Self {
@@ -166,21 +176,25 @@ impl Inner {
     }
 
     /// The right digest of an input at a count of output tokens, also where `f` refuses the input. `None`: the server is
-    /// stopping.
+    /// stopping, or the machine's state keeps it from computing.
     async fn digest_of(&self, input: Bytes, count: u32) -> Option<Digest> {
         let permit = self.permits.clone().acquire_owned().await.ok()?;
-        let (model, options) = (self.config.model.clone(), self.config.options);
+        let engine = self.config.engine.clone();
         let computing = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let outcome = InferenceInput::decode(&input)
+            let started = InferenceInput::decode(&input)
                 .map_err(InputRefused::from)
-                .and_then(|decoded| run(&model, &decoded, Some(count), options));
-            match outcome {
-                Ok(outcome) => outcome.digest,
-                Err(_) => refused_digest(model.root(), alloy_primitives::keccak256(&input)),
+                .and_then(|input| engine.start(&input));
+            match started {
+                Ok(generation) => Some(generation.finish_at(Some(count)).digest),
+                Err(error) if error.is_machines_fault() => {
+                    tracing::error!(%error, "can't recompute an answer");
+                    None
+                }
+                Err(_) => Some(refused_digest(engine.model().root(), alloy_primitives::keccak256(&input))),
             }
         });
-        computing.await.ok()
+        computing.await.ok().flatten()
     }
 
     fn sign<T: assay_protocol::SolStruct>(&self, message: &T) -> Result<alloy_primitives::Bytes, WireError> {

@@ -43,7 +43,7 @@ pub(crate) struct Args {
     stats: bool,
 }
 
-fn backend(name: &str) -> Result<Backend> {
+pub(crate) fn backend(name: &str) -> Result<Backend> {
     Ok(match name {
         "auto" => Backend::Auto,
         "reference" => Backend::Reference,
@@ -69,7 +69,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         stop: Vec::new(),
         tokens,
     };
-    let options = Options { backend: backend(&args.backend)?, threads: args.threads };
+    let options = Options { backend: backend(&args.backend)?, threads: args.threads, ..Options::default() };
     let started = Instant::now();
     let mut generation = Generation::start(&model, &input, options)?;
     let mut text = model.tokenizer().detokenizer(true);

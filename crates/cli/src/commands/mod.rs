@@ -2,6 +2,7 @@
 
 pub(crate) mod ask;
 pub(crate) mod beacon;
+pub(crate) mod bench;
 pub(crate) mod demo;
 pub(crate) mod devnet;
 pub(crate) mod doctor;

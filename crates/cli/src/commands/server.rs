@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use alloy_primitives::U256;
 use assay_chain::{AccountKind, abi};
-use assay_engine::{Backend, Model, Options};
+use assay_engine::{Engine, Model, Options};
 use assay_server::{Config, Server};
 use eyre::{Context, Result, bail};
 
@@ -28,12 +28,19 @@ pub(crate) struct Args {
     /// Seats to hold: buys what is missing with the account's free money in the pool.
     #[arg(long, default_value_t = 0)]
     seats: u32,
-    /// Answers computed at the same time.
-    #[arg(long, default_value_t = 4)]
+    /// Answers computed at the same time: they share each pass over the weights.
+    #[arg(long, default_value_t = 8)]
     parallel: usize,
-    /// Threads an answer.
+    /// Threads that compute.
     #[arg(long, default_value_t = 1)]
     threads: usize,
+    /// MiB that keys and values may take; answers wait for theirs.
+    #[arg(long, default_value_t = 1024)]
+    cache_mib: usize,
+    /// Compute every prompt anew, though another began with the same tokens: nobody can tell from the time what others
+    /// have asked.
+    #[arg(long)]
+    no_reuse: bool,
     /// Seconds between redemptions.
     #[arg(long, default_value_t = 3600)]
     redeem_every: u64,
@@ -86,11 +93,17 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         let call = abi::Staking::setEndpointCall { pool: args.node.pool, url: url.clone() };
         node.chain.send(staking, call).await?;
     }
+    let options = Options {
+        threads: args.threads,
+        batch: args.parallel,
+        cache_bytes: args.cache_mib << 20,
+        reuse_prefixes: !args.no_reuse,
+        ..Options::default()
+    };
     let config = Config {
         pool: args.node.pool,
         signer: node.signer,
-        model,
-        options: Options { backend: Backend::Auto, threads: args.threads },
+        engine: Engine::new(&model, options)?,
         parallel: args.parallel,
         redeem_every: Duration::from_secs(args.redeem_every),
     };

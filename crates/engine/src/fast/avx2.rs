@@ -23,6 +23,8 @@ pub(super) static KERNELS: Kernels = Kernels {
     row,
     attend,
     sum,
+    multiply,
+    multiplications: 8 * 32,
 };
 
 #[target_feature(enable = "avx2")]
@@ -52,7 +54,44 @@ fn row(x: &mut [i32], how: &Preparation<'_>, q: &mut [Compressed], shifts: &mut 
 
 #[target_feature(enable = "avx2")]
 fn sum(words: &[u64]) -> u64 {
-    body::sum(words)
+    // Enough lines to keep several loads in flight.
+    let mut sums = [_mm256_setzero_si256(); 8];
+    let (whole, rest) = words.as_chunks::<32>();
+    for words in whole {
+        for (sum, line) in sums.iter_mut().zip(words.as_chunks::<4>().0) {
+            // SAFETY: 32 bytes; the load needs no alignment.
+            *sum = _mm256_add_epi64(*sum, unsafe { _mm256_loadu_si256(line.as_ptr().cast()) });
+        }
+    }
+    let mut total = rest.iter().copied().fold(0, u64::wrapping_add);
+    for sum in sums {
+        let mut lanes = [0u64; 4];
+        // SAFETY: 32 bytes; the store needs no alignment.
+        unsafe { _mm256_storeu_si256(lanes.as_mut_ptr().cast(), sum) };
+        total = lanes.iter().copied().fold(total, u64::wrapping_add);
+    }
+    total
+}
+
+#[target_feature(enable = "avx2")]
+fn multiply(rounds: u64) -> i32 {
+    let x = _mm256_set1_epi32(std::hint::black_box(0x0102_0304));
+    let mut sums = [x; 8];
+    for _ in 0..rounds {
+        for sum in &mut sums {
+            // Depends on the sum, or the products would be computed once.
+            let pairs = _mm256_maddubs_epi16(x, *sum);
+            *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+        }
+    }
+    let mut total = 0i32;
+    for sum in sums {
+        let mut lanes = [0i32; 8];
+        // SAFETY: 32 bytes; the store needs no alignment.
+        unsafe { _mm256_storeu_si256(lanes.as_mut_ptr().cast(), sum) };
+        total = lanes.iter().fold(total, |a, b| a.wrapping_add(*b));
+    }
+    total
 }
 
 /// A packing of weights, read as eight rows' share of a line.
@@ -207,7 +246,8 @@ fn attend(
     for (keys, shifts) in view.cache.head(view.layer, Part::Keys, view.kv_head, view.to) {
         let skipped = view.from.saturating_sub(position).min(shifts.len() / blocks) * blocks;
         position += shifts.len() / blocks;
-        for (keys, shifts) in keys[skipped..].chunks_exact(blocks).zip(shifts[skipped..].chunks_exact(blocks)) {
+        for (keys, shifts) in keys[skipped..].chunks_exact(blocks).zip(shifts[skipped..].chunks_exact(blocks))
+        {
             let mut sum = _mm256_setzero_si256();
             for ((key, shift), query) in keys.iter().zip(shifts).zip(query) {
                 let mut both = _mm256_setzero_si256();

@@ -23,6 +23,8 @@ pub(super) static KERNELS: Kernels = Kernels {
     row,
     attend,
     sum,
+    multiply,
+    multiplications: 16 * 64,
 };
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
@@ -96,7 +98,29 @@ fn row(x: &mut [i32], how: &Preparation<'_>, q: &mut [Compressed], shifts: &mut 
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 fn sum(words: &[u64]) -> u64 {
-    body::sum(words)
+    // Enough lines to keep several loads in flight.
+    let mut sums = [_mm512_setzero_si512(); 8];
+    let (whole, rest) = words.as_chunks::<64>();
+    for words in whole {
+        for (sum, line) in sums.iter_mut().zip(words.as_chunks::<8>().0) {
+            // SAFETY: 64 bytes; the load needs no alignment.
+            *sum = _mm512_add_epi64(*sum, unsafe { _mm512_loadu_si512(line.as_ptr().cast()) });
+        }
+    }
+    let sums = sums.iter().map(|sum| _mm512_reduce_add_epi64(*sum) as u64);
+    sums.chain(rest.iter().copied()).fold(0, u64::wrapping_add)
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+fn multiply(rounds: u64) -> i32 {
+    let x = _mm512_set1_epi32(std::hint::black_box(0x0102_0304));
+    let mut sums = [x; 16];
+    for _ in 0..rounds {
+        for sum in &mut sums {
+            *sum = _mm512_dpbusd_epi32(*sum, x, x);
+        }
+    }
+    sums.iter().fold(0, |total: i32, sum| total.wrapping_add(_mm512_reduce_add_epi32(*sum)))
 }
 
 /// Vectors of a tile: more would spill registers.
@@ -299,12 +323,7 @@ fn tile<const T: usize, U: Packed>(
 /// [`reference::finish`] of 16 rows' sums.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 #[inline]
-fn finish<O: Output>(
-    sums: &Sums,
-    exponents: &[i8; GROUP],
-    token_exponent: u32,
-    out: &mut [O; GROUP],
-) {
+fn finish<O: Output>(sums: &Sums, exponents: &[i8; GROUP], token_exponent: u32, out: &mut [O; GROUP]) {
     let low = _mm512_set_epi64(11, 3, 10, 2, 9, 1, 8, 0);
     let high = _mm512_set_epi64(15, 7, 14, 6, 13, 5, 12, 4);
     let Sums { even, odd } = *sums;
@@ -386,7 +405,8 @@ fn attend(
                     let pairs = _mm512_madd_epi16(key, query);
                     let low = _mm512_cvtepi32_epi64(_mm512_castsi512_si256(pairs));
                     let high = _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64::<1>(pairs));
-                    let both = _mm512_sll_epi64(_mm512_add_epi64(low, high), _mm_cvtsi32_si128((*shift).into()));
+                    let both =
+                        _mm512_sll_epi64(_mm512_add_epi64(low, high), _mm_cvtsi32_si128((*shift).into()));
                     *sum = _mm512_add_epi64(*sum, both);
                 }
             }

@@ -118,16 +118,3 @@ pub(super) fn softmax_and_mix(
         *out = reference::mix_element(*mixed, reciprocal);
     }
 }
-
-#[inline(always)]
-pub(super) fn sum(words: &[u64]) -> u64 {
-    // Enough lanes to keep several loads in flight.
-    let mut sums = [0u64; 32];
-    let (whole, rest) = words.as_chunks::<32>();
-    for words in whole {
-        for (sum, word) in sums.iter_mut().zip(words) {
-            *sum = sum.wrapping_add(*word);
-        }
-    }
-    sums.iter().chain(rest).fold(0, |a, b| a.wrapping_add(*b))
-}

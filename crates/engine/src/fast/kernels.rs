@@ -67,6 +67,10 @@ pub(super) struct Kernels {
     pub(super) attend: unsafe fn(View<'_>, &[Compressed], u32, &mut AttentionScratch, &mut [i32]),
     /// The sum of all 8-byte words: reads as fast as the machine can.
     pub(super) sum: unsafe fn(&[u64]) -> u64,
+    /// Rounds of multiplications of int8 in registers, as fast as the machine can; the result depends on all of them.
+    pub(super) multiply: unsafe fn(u64) -> i32,
+    /// Multiplications of a round.
+    pub(super) multiplications: u64,
 }
 
 /// A format that a back end can finish products in.
@@ -166,6 +170,12 @@ impl Kernels {
     ) {
         // SAFETY: as in `product`.
         unsafe { (self.attend)(view, query, query_shift, scratch, out) }
+    }
+
+    /// So many rounds of multiplications.
+    pub(super) fn multiply(&self, rounds: u64) -> i32 {
+        // SAFETY: as in `product`.
+        unsafe { (self.multiply)(rounds) }
     }
 
     /// The wrapping sum of all words.

@@ -17,7 +17,7 @@ mod team;
 
 use std::sync::{
     Mutex,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use self::{
@@ -29,13 +29,15 @@ use crate::{
     Backend,
     blocks::BLOCK,
     cache::{Cache, Compressed, Part},
-    model::{GROUP, Layer, Model, Shape, Units},
+    model::{GROUP, Layer, Model, Projection, Shape, Units},
     reference::{View, angles, embed, seen},
     runner::{Outputs, Work},
 };
 
 /// What normalising, activating or rounding an element costs, in multiplications of a product.
 const ELEMENT_WORK: usize = 64;
+/// What multiplying a key or value costs, in the same unit.
+const ATTENTION_WORK: usize = 8;
 
 /// Threads, kernels and buffers of one batch at a time.
 #[derive(Debug)]
@@ -45,6 +47,8 @@ pub(crate) struct Fast {
     rows: Vec<Row>,
     /// One a row.
     acts: Vec<Acts>,
+    /// Rows that are not in use, for their buffers.
+    spare: Vec<(Row, Acts)>,
     hidden: Products<i32>,
     residual: Products<i64>,
     /// `[row][head][element]`, Q16.
@@ -91,6 +95,7 @@ impl Fast {
             team: Team::new(threads.clamp(1, 256)),
             rows: Vec::new(),
             acts: Vec::new(),
+            spare: Vec::new(),
             hidden: Products::default(),
             residual: Products::default(),
             mixed: Vec::new(),
@@ -102,8 +107,12 @@ impl Fast {
     pub(crate) fn step(&mut self, model: &Model, batch: &mut [Work<'_>], outputs: &mut Outputs) {
         let (shape, weights) = (model.shape(), model.weights());
         let count = batch.iter().map(|work| work.tokens.len()).sum();
-        self.rows.resize_with(count, Row::default);
-        self.acts.resize_with(count, Acts::default);
+        self.spare.extend(self.rows.drain(..).zip(self.acts.drain(..)));
+        for _ in 0..count {
+            let (row, acts) = self.spare.pop().unwrap_or_default();
+            self.rows.push(row);
+            self.acts.push(acts);
+        }
         self.mixed.resize(count * shape.query_width(), 0);
         let mut rows = self.rows.iter_mut();
         for (w, work) in batch.iter().enumerate() {
@@ -125,29 +134,23 @@ impl Fast {
         for work in &mut *batch {
             work.cache.advance(work.tokens.len());
         }
-        self.finish(model, batch, outputs);
+        self.finish(model, outputs);
     }
 
-    /// Final hidden states and logits of the wanted rows.
-    fn finish(&mut self, model: &Model, batch: &[Work<'_>], outputs: &mut Outputs) {
+    /// Final hidden states and logits of the rows, which are those that were wanted.
+    fn finish(&mut self, model: &Model, outputs: &mut Outputs) {
         let (shape, weights) = (model.shape(), model.weights());
-        let mut wanted = Vec::new();
-        let mut end = 0;
-        for work in batch {
-            end += work.tokens.len();
-            wanted.extend(end - work.wanted..end);
-        }
-        outputs.resize(wanted.len(), shape);
         let Self { kernels, team, rows, acts, hidden, .. } = self;
-        for (i, row) in wanted.iter().enumerate() {
-            let state = &mut outputs.hidden[i * shape.width..][..shape.width];
-            kernels.norm(&rows[*row].residual, &weights.final_norm, shape.eps, state);
-            kernels.quantise(state, &mut acts[i]);
-        }
-        if wanted.is_empty() {
+        outputs.resize(rows.len(), shape);
+        if rows.is_empty() {
             return;
         }
-        hidden.compute(kernels, team, &[weights.head()], &acts[..wanted.len()]);
+        let states = outputs.hidden.chunks_exact_mut(shape.width);
+        for ((row, acts), state) in rows.iter().zip(&mut *acts).zip(states) {
+            kernels.norm(&row.residual, &weights.final_norm, shape.eps, state);
+            kernels.quantise(state, acts);
+        }
+        hidden.compute(kernels, team, &[weights.head()], acts);
         let work = ELEMENT_WORK / 8 * outputs.logits.len();
         team.split(&mut outputs.logits, shape.vocabulary, work, |first, logits| {
             for (i, logits) in logits.chunks_exact_mut(shape.vocabulary).enumerate() {
@@ -156,48 +159,46 @@ impl Fast {
         });
     }
 
+    /// Leaves the rows whose outputs are wanted: of the last layer others give keys and values only.
+    fn retain_wanted(&mut self, batch: &[Work<'_>]) {
+        let end = |work: &Work<'_>| work.cache.len() + work.tokens.len();
+        let wanted = |row: &Row| row.position + batch[row.work].wanted >= end(&batch[row.work]);
+        let mut kept = 0;
+        for i in 0..self.rows.len() {
+            if wanted(&self.rows[i]) {
+                self.rows.swap(kept, i);
+                self.acts.swap(kept, i);
+                kept += 1;
+            }
+        }
+        self.spare.extend(self.rows.drain(kept..).zip(self.acts.drain(kept..)));
+    }
+
     fn attention(&mut self, shape: &Shape, layer: &Layer, batch: &mut [Work<'_>], index: usize) {
         self.normalise(shape, &layer.attention_norm);
-        let Self { kernels, team, rows, acts, hidden, residual, mixed } = self;
-        let projections = [&layer.query, &layer.key, &layer.value];
-        hidden.compute(kernels, team, &projections.map(|p| &p.matrix), acts);
-
-        let elements = shape.query_width() + 2 * shape.kv_width();
-        let count = rows.len();
-        team.split(rows, 1, count * elements * ELEMENT_WORK, |first, rows| {
-            let mut x = vec![0; shape.query_width().max(shape.kv_width())];
+        self.keys_and_values(shape, layer, batch, index);
+        if index + 1 == shape.layers {
+            self.retain_wanted(batch);
+        }
+        let Self { kernels, team, rows, acts, hidden, residual, mixed, .. } = self;
+        hidden.compute(kernels, team, &[&layer.query.matrix], acts);
+        let work = ELEMENT_WORK * rows.len() * shape.query_width();
+        team.split(rows, 1, work, |first, rows| {
+            let mut x = vec![0; shape.query_width()];
             for (i, row) in rows.iter_mut().enumerate() {
-                let Row { angles, queries, query_shifts, keys, values, .. } = row;
-                for (p, projection) in projections.iter().enumerate() {
-                    let x = &mut x[..projection.matrix.rows];
-                    hidden.gather(p, first + i, x);
-                    let how = Preparation {
-                        head_dim: shape.head_dim,
-                        bias: projection.bias.as_deref(),
-                        norm: projection.norm.as_deref(),
-                        eps: shape.eps,
-                        rotation: (p < 2).then_some((shape.pairs, angles.as_slice())),
-                    };
-                    match p {
-                        0 => kernels.queries(x, &how, shape.query_factor, queries, query_shifts),
-                        1 => kernels.row(x, &how, &mut keys.0, &mut keys.1),
-                        _ => kernels.row(x, &how, &mut values.0, &mut values.1),
-                    }
-                }
+                hidden.gather(0, first + i, &mut x);
+                let how = preparation(shape, &layer.query, Some(&row.angles));
+                kernels.queries(&mut x, &how, shape.query_factor, &mut row.queries, &mut row.query_shifts);
             }
         });
-        let mut seen_in_all = 0;
-        for row in rows.iter() {
-            let cache = &mut batch[row.work].cache;
-            cache.store(index, Part::Keys, row.position, &row.keys.0, &row.keys.1);
-            cache.store(index, Part::Values, row.position, &row.values.0, &row.values.1);
-            seen_in_all += row.position + 1 - seen(shape, index, row.position);
-        }
+        let seen_in_all: usize =
+            rows.iter().map(|row| row.position + 1 - seen(shape, index, row.position)).sum();
 
         let batch: Vec<&Cache> = batch.iter().map(|work| &*work.cache).collect();
         let (blocks, group) = (shape.head_blocks(), shape.heads / shape.kv_heads);
-        // Two products of a query with every position that it sees.
-        let work = 2 * shape.query_width() * seen_in_all;
+        // Two products of a query with every position that it sees, which come from far away.
+        let work = 2 * ATTENTION_WORK * shape.query_width() * seen_in_all;
+        let mixed = &mut mixed[..rows.len() * shape.query_width()];
         team.split(mixed, shape.head_dim, work, |first, mixed| {
             let mut scratch = AttentionScratch::default();
             for (i, mixed) in mixed.chunks_exact_mut(shape.head_dim).enumerate() {
@@ -220,6 +221,29 @@ impl Fast {
         });
         residual.compute(kernels, team, &[&layer.attention_output], acts);
         self.add(shape, layer.post_attention_norm.as_deref());
+    }
+
+    /// Computes and stores the keys and values of all rows.
+    fn keys_and_values(&mut self, shape: &Shape, layer: &Layer, batch: &mut [Work<'_>], index: usize) {
+        let Self { kernels, team, rows, acts, hidden, .. } = self;
+        hidden.compute(kernels, team, &[&layer.key.matrix, &layer.value.matrix], acts);
+        let work = ELEMENT_WORK * rows.len() * 2 * shape.kv_width();
+        team.split(rows, 1, work, |first, rows| {
+            let mut x = vec![0; shape.kv_width()];
+            for (i, row) in rows.iter_mut().enumerate() {
+                hidden.gather(0, first + i, &mut x);
+                let how = preparation(shape, &layer.key, Some(&row.angles));
+                kernels.row(&mut x, &how, &mut row.keys.0, &mut row.keys.1);
+                hidden.gather(1, first + i, &mut x);
+                let how = preparation(shape, &layer.value, None);
+                kernels.row(&mut x, &how, &mut row.values.0, &mut row.values.1);
+            }
+        });
+        for row in rows.iter() {
+            let cache = &mut batch[row.work].cache;
+            cache.store(index, Part::Keys, row.position, &row.keys.0, &row.keys.1);
+            cache.store(index, Part::Values, row.position, &row.values.0, &row.values.1);
+        }
     }
 
     fn feed_forward(&mut self, shape: &Shape, layer: &Layer) {
@@ -256,7 +280,7 @@ impl Fast {
     /// Adds the products to each row's residual, normalised where the model does that.
     fn add(&mut self, shape: &Shape, post_norm: Option<&[i32]>) {
         let Self { kernels, team, rows, residual: products, .. } = self;
-        let work = ELEMENT_WORK / 8 * rows.len() * shape.width;
+        let work = ELEMENT_WORK / 2 * rows.len() * shape.width;
         team.split(rows, 1, work, |first, rows| {
             for (i, row) in rows.iter_mut().enumerate() {
                 let Some(gains) = post_norm else {
@@ -278,8 +302,8 @@ impl Fast {
 
     /// Reads every weight once, as fast as the machine can, and returns a sum that depends on all of them.
     pub(crate) fn read_weights(&self, model: &Model) -> u64 {
-        let kernels = self.kernels;
-        model.weights().matrices().fold(0, |sum, matrix| {
+        let total = AtomicU64::new(0);
+        for matrix in model.weights().matrices() {
             let words: &[u64] = match &matrix.units {
                 // SAFETY: units are plain integers, aligned to 64 bytes and a multiple of that long.
                 Units::Int8(units) => unsafe { units.align_to().1 },
@@ -287,27 +311,45 @@ impl Fast {
                 Units::Int4(units) => unsafe { units.align_to().1 },
             };
             let threads = self.team.threads_for(words.len());
-            let sums = Mutex::new(0u64);
             let job = |i: usize| {
-                if i >= threads {
-                    return;
-                }
-                let part = kernels.sum(&words[share(words.len(), i, threads)..share(words.len(), i + 1, threads)]);
-                if let Ok(mut sums) = sums.lock() {
-                    *sums = sums.wrapping_add(part);
+                if i < threads {
+                    let part = &words[share(words.len(), i, threads)..share(words.len(), i + 1, threads)];
+                    total.fetch_add(self.kernels.sum(part), Ordering::Relaxed);
                 }
             };
             match threads {
                 1 => job(0),
                 _ => self.team.run(&job),
             }
-            sums.into_inner().map_or(sum, |part| sum.wrapping_add(part))
-        })
+        }
+        total.into_inner()
+    }
+
+    /// Multiplies in registers on every thread, as fast as the machine can; returns the number of multiplications.
+    pub(crate) fn multiply(&self, rounds: u64) -> u64 {
+        self.team.run(&|_| {
+            std::hint::black_box(self.kernels.multiply(rounds));
+        });
+        rounds * self.kernels.multiplications * self.team.threads() as u64
+    }
+}
+
+fn preparation<'a>(
+    shape: &Shape,
+    projection: &'a Projection,
+    angles: Option<&'a [(i32, i32)]>,
+) -> Preparation<'a> {
+    Preparation {
+        head_dim: shape.head_dim,
+        bias: projection.bias.as_deref(),
+        norm: projection.norm.as_deref(),
+        eps: shape.eps,
+        rotation: angles.map(|angles| (shape.pairs, angles)),
     }
 }
 
 /// Parts of a job for each thread: those that are done first take more of them, as cores are rarely equally free.
-const PARTS_A_THREAD: usize = 4;
+const PARTS_A_THREAD: usize = 8;
 
 /// Disjoint parts of a slice, each handed out once.
 struct Parts<'a, T> {

@@ -46,6 +46,9 @@ impl<O: Finished> Products<O> {
             total += matrix.rows.div_ceil(GROUP);
             self.bounds.push(total);
         }
+        if acts.is_empty() {
+            return self.values.clear();
+        }
         let line = GROUP * acts.len();
         // Every element is written below.
         self.values.resize(total * line, O::default());

@@ -63,7 +63,12 @@ fn matrix(rows: usize, cols: usize, width: Width, seed: u64) -> Matrix {
     matrix
 }
 
-fn multiplied<O: Finished>(kernels: &Kernels, team: &Team, matrices: &[&Matrix], acts: &[Acts]) -> Vec<Vec<Vec<O>>> {
+fn multiplied<O: Finished>(
+    kernels: &Kernels,
+    team: &Team,
+    matrices: &[&Matrix],
+    acts: &[Acts],
+) -> Vec<Vec<Vec<O>>> {
     let mut out = Products::default();
     out.compute(kernels, team, matrices, acts);
     let vector = |m: usize, t: usize| {

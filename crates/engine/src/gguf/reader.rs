@@ -216,7 +216,8 @@ fn read_tensor_info(at: &mut Cursor<'_>) -> Result<TensorInfo, ModelError> {
         14 => TensorType::Q6K,
         30 => TensorType::Bf16,
         other => {
-            let reason = format!("has type {other}; F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q5_K and Q6_K are read");
+            let reason =
+                format!("has type {other}; F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q5_K and Q6_K are read");
             return Err(ModelError::tensor(name, reason));
         }
     };

@@ -18,9 +18,9 @@ use alloy_primitives::B256;
 
 pub(crate) use architecture::{Activation, Pairs};
 pub(crate) use load::{Layer, Projection, Weights};
-pub(crate) use matrix::{GROUP, Matrix, Unit4, Unit8, Units};
 #[cfg(test)]
 pub(crate) use matrix::Width;
+pub(crate) use matrix::{GROUP, Matrix, Unit4, Unit8, Units};
 pub(crate) use shape::Shape;
 
 use crate::{

@@ -71,7 +71,9 @@ impl Shape {
         let heads = at.required("attention.head_count", 1, MAX_WIDTH)?;
         let kv_heads = at.int("attention.head_count_kv", 1, heads)?.unwrap_or(heads);
         if !heads.is_multiple_of(kv_heads) {
-            return Err(at.refused("attention.head_count_kv", format!("{kv_heads} does not divide {heads} heads")));
+            return Err(
+                at.refused("attention.head_count_kv", format!("{kv_heads} does not divide {heads} heads"))
+            );
         }
         let head_dim = head_dim(&at, width, heads)?;
         let rope_dims = at.int("rope.dimension_count", 2, head_dim)?.unwrap_or(head_dim);

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use super::all_logits;
 use super::{
     float_model::{FloatModel, Rounding},
     model, path,
 };
-use super::all_logits;
 use crate::{Backend, Model, runner::Runner};
 
 const WINDOW: usize = 256;

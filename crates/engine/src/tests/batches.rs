@@ -17,8 +17,15 @@ fn input(model: &Model, noise: &mut Noise, prefix: &[u32]) -> InferenceInput {
     let vocabulary = u64::from(model.info().vocabulary);
     let mut tokens = prefix.to_vec();
     tokens.extend((0..=noise.next() % 40).map(|_| (noise.next() % vocabulary) as u32));
-    let sampling = Sampling { seed: noise.next(), temperature: (noise.next() % 2 * 900) as u32, top_p: 1000, top_k: 0 };
-    InferenceInput { nonce: [1; 16], max_tokens: 1 + (noise.next() % 30) as u32, sampling, stop: vec![], tokens }
+    let sampling =
+        Sampling { seed: noise.next(), temperature: (noise.next() % 2 * 900) as u32, top_p: 1000, top_k: 0 };
+    InferenceInput {
+        nonce: [1; 16],
+        max_tokens: 1 + (noise.next() % 30) as u32,
+        sampling,
+        stop: vec![],
+        tokens,
+    }
 }
 
 fn alone(model: &Model, input: &InferenceInput) -> Outcome {
@@ -99,7 +106,8 @@ fn requests_wait_for_memory_in_their_order() {
 #[test]
 fn a_request_that_can_never_fit_is_refused() {
     let model = model("tales-300k");
-    let engine = Engine::new(&model, Options { cache_bytes: pages(&model, 2) + 5, ..Options::default() }).unwrap();
+    let engine =
+        Engine::new(&model, Options { cache_bytes: pages(&model, 2) + 5, ..Options::default() }).unwrap();
     let mut input = input(&model, &mut Noise(1), &[]);
     (input.tokens, input.max_tokens) = (vec![3; PAGE], PAGE as u32 + 1);
     assert!(engine.start(&input).is_ok());
