@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::all_logits;
 use super::{
+    all_logits,
     float_model::{FloatModel, Rounding},
+    gguf_file::{Dims, GgufFile, Meta},
     model, path,
 };
-use crate::{Backend, Model, runner::Runner};
+use crate::{Backend, Model, gguf::Source, runner::Runner};
 
 const WINDOW: usize = 256;
 /// 20,400 scored positions.
@@ -171,4 +172,31 @@ fn write_f16_scores() {
         llama.agreement(&f16)
     );
     std::fs::write(path(F16_3M), json).unwrap();
+}
+
+/// Positions far beyond those of the bundled models: angles, sums over positions and pages of keys.
+#[test]
+fn long_contexts_stay_as_accurate_as_short_ones() {
+    let dims =
+        Dims { width: 128, heads: 4, kv_heads: 2, head_dim: 32, hidden: 128, vocabulary: 64, ..Dims::SMALL };
+    for architecture in ["llama", "gemma3"] {
+        let mut file = GgufFile::model(Dims { architecture, ..dims }, 0.3, 1.0, 21);
+        file.set(&format!("{architecture}.context_length"), Meta::U32(4096));
+        let bytes = file.bytes();
+        let tokens: Vec<u32> = (0..2_048).map(|i| (i * 29 + i / 64) % 64).collect();
+        let exact = FloatModel::read(&Source::Memory(&bytes)).logits(&tokens, Rounding::Exact);
+        let model = Model::from_bytes(&bytes).unwrap();
+        let got = all_logits(&model, &mut Runner::new(Backend::Auto, 1), &tokens);
+        let error = |positions: std::ops::Range<usize>| {
+            let range = positions.start * 64..positions.end * 64;
+            let pairs = || got[range.clone()].iter().zip(&exact[range.clone()]);
+            let wrong: f64 = pairs().map(|(g, x)| (f64::from(*g) / 65536.0 - x).powi(2)).sum();
+            (wrong / pairs().map(|(_, x)| x * x).sum::<f64>()).sqrt()
+        };
+        let (short, long) = (error(0..128), error(1_920..2_048));
+        println!(
+            "{architecture}: error of the logits' size {short:.5} up to position 128, {long:.5} from 1,920 on"
+        );
+        assert!(short < 0.03 && long < 1.5 * short + 0.002);
+    }
 }
