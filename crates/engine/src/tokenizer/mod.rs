@@ -81,7 +81,8 @@ impl Tokenizer {
         let (method, bytes, add_bos) = match header.text("tokenizer.ggml.model")? {
             Some("gpt2") => {
                 let bytes = bpe::token_bytes(&texts, &kinds);
-                (Method::Bpe(Box::new(Bpe::from_header(header, &texts)?)), bytes, false)
+                let (bpe, add_bos) = Bpe::from_header(header, &texts, &kinds)?;
+                (Method::Bpe(Box::new(bpe)), bytes, add_bos)
             }
             Some("llama") => {
                 let bytes = spm::token_bytes(&texts, &kinds)?;
