@@ -7,7 +7,7 @@ use super::{
     gguf_file::{Dims, GgufFile, Meta},
     model, path,
 };
-use crate::{ChatMessage, Model, Tokenizer};
+use crate::{ChatMessage, ChatTemplate, Model, Tokenizer};
 
 /// A model with a SentencePiece vocabulary: 256 byte tokens, single letters, and pieces with scores.
 fn spm(pieces: &[(&str, f32)], special: &[&str]) -> Tokenizer {
@@ -254,6 +254,59 @@ fn no_plain_text_becomes_a_control_token() {
         // Nothing is dropped silently.
         let error = tokenizer.encode("a b", false).unwrap_err().to_string();
         assert!(error.contains("0x20"), "{error}");
+    }
+}
+
+#[test]
+fn templates_render_as_elsewhere() {
+    let vectors = std::fs::read_to_string(path("tests/vectors/templates.json")).unwrap();
+    let vectors: Value = serde_json::from_str(&vectors).unwrap();
+    let chats: Vec<Vec<(String, String)>> = serde_json::from_value(vectors["chats"].clone()).unwrap();
+    for case in vectors["templates"].as_array().unwrap() {
+        let text = |key: &str| case[key].as_str().unwrap();
+        let template = ChatTemplate::new(text("source"), text("bos"), text("eos")).unwrap();
+        for (i, chat) in chats.iter().enumerate() {
+            let message = |(role, content): &(String, String)| ChatMessage {
+                role: role.clone(),
+                content: content.clone(),
+            };
+            let chat: Vec<ChatMessage> = chat.iter().map(message).collect();
+            for answer in [false, true] {
+                let expected = &case["results"][i][usize::from(answer)];
+                match (template.render(&chat, answer), expected.as_str()) {
+                    (Ok(got), Some(expected)) => assert_eq!(got, expected, "{}: chat {i}", text("name")),
+                    (Err(error), None) => {
+                        let reason = expected["refused"].as_str().unwrap();
+                        assert!(error.to_string().contains(reason), "{error} is not {reason}");
+                    }
+                    (got, expected) => panic!("{}: chat {i}: {got:?}, not {expected:?}", text("name")),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_begin_token_from_the_template_is_not_doubled() {
+    let source = "{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}";
+    for add in [None, Some(false), Some(true)] {
+        let mut file = GgufFile::model(Dims::SMALL, 0.1, 1.0, 1);
+        let texts = (0..40u8).map(|i| char::from(b'A' + i).to_string());
+        file.set("tokenizer.ggml.tokens", Meta::Texts(texts.collect()));
+        file.set(
+            "tokenizer.ggml.token_type",
+            Meta::Ints((0..40).map(|i| if i < 2 { 3 } else { 1 }).collect()),
+        );
+        file.set("tokenizer.ggml.pre", Meta::Text("llama-bpe".into()));
+        file.set("tokenizer.ggml.bos_token_id", Meta::U32(0));
+        file.set("tokenizer.chat_template", Meta::Text(source.into()));
+        if let Some(add) = add {
+            file.set("tokenizer.ggml.add_bos_token", Meta::Bool(add));
+        }
+        let model = Model::from_bytes(&file.bytes()).unwrap();
+        let chat = [ChatMessage { role: "user".into(), content: "CD".into() }];
+        let prompt = model.chat_template().unwrap().render(&chat, true).unwrap();
+        assert_eq!(model.tokenizer().encode_prompt(&prompt).unwrap(), [0, 2, 3]);
     }
 }
 
