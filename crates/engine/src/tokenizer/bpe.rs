@@ -1,10 +1,12 @@
 //! Byte-level BPE (`gpt2` in GGUF): merges by Hugging Face's `tokenizers`.
 
-use std::collections::HashSet;
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use tokenizers::{
-    Model, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, PreTokenizerWrapper,
-    SplitDelimiterBehavior,
+    Model, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, SplitDelimiterBehavior,
     models::bpe::{BPE, Merges, Vocab},
     pre_tokenizers::{
         byte_level::ByteLevel,
@@ -30,7 +32,8 @@ const PRE: &str = "tokenizer.ggml.pre";
 #[derive(Debug)]
 pub(super) struct Bpe {
     model: BPE,
-    pre: Vec<PreTokenizerWrapper>,
+    /// Applied one after the other.
+    cuts: Vec<Arc<Split>>,
     /// Bytes that no token spells. The merges would drop them without a word.
     missing: Vec<u8>,
 }
@@ -61,17 +64,18 @@ impl Family {
             None => return Err(ModelError::metadata(PRE, "is missing")),
         })
     }
+}
 
-    fn pre_tokenizers(&self) -> Result<Vec<PreTokenizerWrapper>, ModelError> {
-        let mut out = Vec::with_capacity(self.cuts.len() + 1);
-        for cut in self.cuts {
-            let split =
-                Split::new(SplitPattern::Regex((*cut).into()), SplitDelimiterBehavior::Isolated, false);
-            out.push(split.map_err(|e| ModelError::metadata(PRE, e.to_string()))?.into());
-        }
-        out.push(ByteLevel::new(false, false, false).into());
-        Ok(out)
+/// Compiles a regular expression once a process: that takes longer than the rest of loading a small model.
+fn compiled(cut: &'static str) -> Result<Arc<Split>, ModelError> {
+    static CUTS: Mutex<BTreeMap<&str, Arc<Split>>> = Mutex::new(BTreeMap::new());
+    let mut cuts = CUTS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(split) = cuts.get(cut) {
+        return Ok(split.clone());
     }
+    let split = Split::new(SplitPattern::Regex(cut.into()), SplitDelimiterBehavior::Isolated, false)
+        .map_err(|e| ModelError::metadata(PRE, e.to_string()))?;
+    Ok(cuts.entry(cut).or_insert(Arc::new(split)).clone())
 }
 
 impl Bpe {
@@ -90,7 +94,8 @@ impl Bpe {
             .ignore_merges(family.whole_words)
             .build()
             .map_err(|e| ModelError::metadata(MERGES, e.to_string()))?;
-        Ok((Self { model, pre: family.pre_tokenizers()?, missing }, family.add_bos))
+        let cuts = family.cuts.iter().map(|cut| compiled(cut)).collect::<Result<_, _>>()?;
+        Ok((Self { model, cuts, missing }, family.add_bos))
     }
 
     pub(super) fn encode(&self, text: &str, out: &mut Vec<u32>) -> Result<(), TokenizerError> {
@@ -99,9 +104,10 @@ impl Bpe {
         }
         let failed = |e: tokenizers::Error| TokenizerError::Encode(e.to_string());
         let mut parts = PreTokenizedString::from(text);
-        for pre in &self.pre {
-            pre.pre_tokenize(&mut parts).map_err(failed)?;
+        for cut in &self.cuts {
+            cut.pre_tokenize(&mut parts).map_err(failed)?;
         }
+        ByteLevel::new(false, false, false).pre_tokenize(&mut parts).map_err(failed)?;
         parts.tokenize(|part| self.model.tokenize(part.get())).map_err(failed)?;
         for (_, _, tokens) in parts.get_splits(OffsetReferential::Original, OffsetType::None) {
             out.extend(tokens.iter().flatten().map(|token| token.id));
