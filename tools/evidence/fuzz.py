@@ -64,7 +64,8 @@ def _build():
         common.must(["cargo", "install", "cargo-fuzz", "--locked", "--version", CARGO_FUZZ, "--root", tools])
     say("fuzz: building")
     env = ENV | {"PATH": f"{tools / 'bin'}:{common.os.environ['PATH']}"}
-    common.must(["cargo", "fuzz", "build", "--target-dir", ROOT / "target/fuzz"], env=env)
+    command = ["cargo", "fuzz", "build", "--fuzz-dir", ROOT / "fuzz", "--target-dir", ROOT / "target/fuzz"]
+    common.must(command, cwd=ROOT / "fuzz", env=env)
     host = re.search(r"host: (\S+)", common.must(["rustc", "-vV"]))[1]
     return ROOT / "target/fuzz" / host / "release"
 
