@@ -4,14 +4,19 @@
 //! none. It knows no clock: `strftime_now` is not defined, so that a chat has one prompt on every day. Templates that
 //! ask whether it is take a date of their own; one that does not ask fails to render.
 //!
-//! Steps and nesting are bounded, memory is not: a template that doubles a text again and again can exhaust it. Only
-//! who renders a chat is exposed to that, never who loads a model or runs it.
+//! Steps and nesting are bounded, memory is not: a template that doubles a text again and again can exhaust it, and
+//! compiling already multiplies the constants out. So loading a model only parses its template. It is compiled when a
+//! first chat is rendered, which those who run the model or check it never do.
 
 mod python;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, context, value::Value as Jinja};
+use minijinja::{
+    Environment, Error, ErrorKind, UndefinedBehavior, context,
+    machinery::{WhitespaceConfig, parse},
+    value::Value as Jinja,
+};
 
 use crate::{ModelError, TemplateError, gguf::Header, tokenizer::Tokenizer};
 
@@ -22,6 +27,8 @@ const MAX_SOURCE: usize = 1 << 16;
 /// Parser, values and their destructors recurse as deep as source and fuel let them; what is not used costs nothing.
 const STACK: usize = 1 << 28;
 const NAME: &str = "chat";
+const WHITESPACE: WhitespaceConfig =
+    WhitespaceConfig { keep_trailing_newline: false, lstrip_blocks: true, trim_blocks: true };
 
 /// One message of a chat.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +42,9 @@ pub struct ChatMessage {
 /// A model's chat template. Clones share it.
 #[derive(Debug, Clone)]
 pub struct ChatTemplate {
-    environment: Arc<Environment<'static>>,
+    source: Arc<str>,
+    /// What the source compiles to, from the first rendering on.
+    environment: Arc<OnceLock<Result<Environment<'static>, TemplateError>>>,
     bos: String,
     eos: String,
 }
@@ -57,8 +66,10 @@ impl ChatTemplate {
             let reason = format!("{} bytes are over the limit of {MAX_SOURCE}", source.len());
             return Err(TemplateError::Render(reason));
         }
-        let environment = on_deep_stack(|| environment(source))?;
-        Ok(Self { environment: Arc::new(environment), bos: bos.to_owned(), eos: eos.to_owned() })
+        on_deep_stack(|| {
+            parse(source, NAME, Default::default(), WHITESPACE).map(drop).map_err(|e| render_error(&e))
+        })?;
+        Ok(Self { source: source.into(), environment: Arc::default(), bos: bos.into(), eos: eos.into() })
     }
 
     /// The prompt text of a chat; with `add_generation_prompt` it ends where the assistant's answer begins.
@@ -78,7 +89,9 @@ impl ChatTemplate {
             eos_token => self.eos,
         };
         on_deep_stack(|| {
-            let template = self.environment.get_template(NAME).map_err(|e| render_error(&e))?;
+            let environment = self.environment.get_or_init(|| environment(&self.source));
+            let environment = environment.as_ref().map_err(Clone::clone)?;
+            let template = environment.get_template(NAME).map_err(|e| render_error(&e))?;
             template.render(values).map_err(|e| render_error(&e))
         })
     }
@@ -86,8 +99,9 @@ impl ChatTemplate {
 
 fn environment(source: &str) -> Result<Environment<'static>, TemplateError> {
     let mut environment = Environment::new();
-    environment.set_trim_blocks(true);
-    environment.set_lstrip_blocks(true);
+    environment.set_trim_blocks(WHITESPACE.trim_blocks);
+    environment.set_lstrip_blocks(WHITESPACE.lstrip_blocks);
+    environment.set_keep_trailing_newline(WHITESPACE.keep_trailing_newline);
     environment.set_undefined_behavior(UndefinedBehavior::Lenient);
     environment.set_fuel(Some(FUEL));
     environment.set_unknown_method_callback(python::method);

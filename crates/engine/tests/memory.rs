@@ -102,6 +102,7 @@ fn metadata() -> Vec<Case> {
         ("many keys", changed(|f| f.meta.extend((0..60_000).map(|i| (format!("{i:x}"), Meta::Bool(true)))))),
         ("same tokens", set("tokenizer.ggml.tokens", raw_array(8, 200_000, &vec![0; 1_600_000]))),
         ("deep template", template(format!("{{{{ {}1 }}}}", "-".repeat(65_000)))),
+        ("constant template", template(format!("{{{{ 1{} }}}}", " ~ 'x' * 90000000".repeat(100)))),
         ("long template", template("{{a}}".repeat(13_000))),
     ]
 }
