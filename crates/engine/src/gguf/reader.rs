@@ -181,19 +181,24 @@ fn read_array(at: &mut Cursor<'_>, key: &str) -> Result<Value, ModelError> {
     };
     at.expect(count, item_bytes, key)?;
     Ok(match kind {
-        4 => Value::Ints((0..count).map(|_| at.u32(key).map(i64::from)).collect::<Result<_, _>>()?),
-        5 => Value::Ints(
-            (0..count)
-                .map(|_| at.take(key).map(|b| i32::from_le_bytes(b).into()))
-                .collect::<Result<_, _>>()?,
-        ),
-        6 => Value::F32s((0..count).map(|_| at.u32(key)).collect::<Result<_, _>>()?),
-        8 => Value::Texts((0..count).map(|_| at.text(MAX_TEXT, key)).collect::<Result<_, _>>()?),
+        4 => Value::Ints(items(count, || at.u32(key).map(i64::from))?),
+        5 => Value::Ints(items(count, || at.take(key).map(|b| i32::from_le_bytes(b).into()))?),
+        6 => Value::F32s(items(count, || at.u32(key))?),
+        8 => Value::Texts(items(count, || at.text(MAX_TEXT, key))?),
         _ => {
             at.skip(count, item_bytes, key)?;
             Value::Other
         }
     })
+}
+
+/// Reads an array whose length has been held against the file's.
+fn items<T>(count: u64, mut read: impl FnMut() -> Result<T, ModelError>) -> Result<Vec<T>, ModelError> {
+    let mut out = Vec::with_capacity(count as usize);
+    for _ in 0..count {
+        out.push(read()?);
+    }
+    Ok(out)
 }
 
 fn read_tensor_info(at: &mut Cursor<'_>) -> Result<TensorInfo, ModelError> {

@@ -6,7 +6,7 @@ use super::{
     gguf_file::{Dims, GgufFile, Meta},
     path,
 };
-use crate::{Backend, Model, Options, run};
+use crate::{Backend, Model, ModelError, Options, run};
 use assay_protocol::{InferenceInput, Sampling};
 
 fn small() -> GgufFile {
@@ -63,6 +63,45 @@ fn errors_name_the_field() {
         ("tokenizer.ggml.token_type", |f| f.set("tokenizer.ggml.token_type", Meta::Ints(vec![9; 40]))),
         ("tokenizer.ggml.eos_token_id", |f| f.set("tokenizer.ggml.eos_token_id", Meta::U32(40))),
         ("tokenizer.chat_template", |f| f.set("tokenizer.chat_template", Meta::Text("{% if".into()))),
+        ("general.alignment", |f| f.set("general.alignment", Meta::U32(0))),
+        ("general.alignment", |f| f.set("general.alignment", Meta::U32(1 << 31))),
+        ("general.alignment", |f| f.set("general.alignment", Meta::Text("32".into()))),
+        ("tokenizer.ggml.pre", |f| f.remove("tokenizer.ggml.pre")),
+        ("tokenizer.ggml.model", |f| f.remove("tokenizer.ggml.model")),
+        ("tokenizer.ggml.tokens", |f| f.set("tokenizer.ggml.tokens", Meta::Texts(vec![]))),
+        ("tokenizer.ggml.tokens", |f| f.set("tokenizer.ggml.tokens", Meta::Ints(vec![1; 40]))),
+        ("token_embd.weight", |f| {
+            f.set("tokenizer.ggml.tokens", Meta::Texts((0..41).map(|i| format!("t{i}")).collect()));
+        }),
+        ("tokenizer.ggml.bos_token_id", |f| {
+            f.set("tokenizer.ggml.bos_token_id", Meta::Raw(5, vec![0xff; 4]));
+        }),
+        ("tokenizer.ggml.add_bos_token", |f| f.set("tokenizer.ggml.add_bos_token", Meta::U32(1))),
+        ("tokenizer.ggml.token_type", |f| {
+            f.set("tokenizer.ggml.token_type", Meta::Texts(vec!["1".into(); 40]));
+        }),
+        ("tokenizer.chat_template", |f| {
+            f.set("tokenizer.chat_template", Meta::Text("{{ 1".repeat(20_000)));
+        }),
+        ("tokenizer.chat_template", |f| {
+            f.set("tokenizer.chat_template", Meta::Text(format!("{{{{ {}1", "not ".repeat(10_000))));
+        }),
+        // A key, a value, an item and a tensor's name that are not UTF-8.
+        ("odd.key", |f| f.set("odd.key", Meta::Raw(8, [&1u64.to_le_bytes()[..], &[0xff]].concat()))),
+        ("odd.key", |f| {
+            let parts = [&8u32.to_le_bytes()[..], &1u64.to_le_bytes(), &1u64.to_le_bytes(), &[0xc3]];
+            f.set("odd.key", Meta::Raw(9, parts.concat()));
+        }),
+        ("odd.key", |f| f.set("odd.key", Meta::Raw(9, [[0xff; 4], [0; 4], [0; 4]].concat()))),
+        ("odd.key", |f| {
+            f.set("odd.key", Meta::Raw(9, [&6u32.to_le_bytes()[..], &(1u64 << 62).to_le_bytes()].concat()));
+        }),
+        ("odd.key", |f| {
+            // An array in an array in an array.
+            let nested = [9u32.to_le_bytes(), [1, 0, 0, 0], [0; 4]].concat().repeat(3);
+            f.set("odd.key", Meta::Raw(9, nested));
+        }),
+        ("odd.key", |f| f.set("odd.key", Meta::Raw(8, (1u64 << 21).to_le_bytes().to_vec()))),
         ("odd.key", |f| f.set("odd.key", Meta::Raw(99, vec![]))),
         ("odd.key", |f| f.set("odd.key", Meta::Raw(7, vec![2]))),
         ("odd.key", |f| f.set("odd.key", Meta::Raw(8, u64::MAX.to_le_bytes().to_vec()))),
@@ -80,6 +119,18 @@ fn errors_name_the_field() {
         ("blk.0.attn_q.weight", |f| f.tensor("blk.0.attn_q.weight").dims = vec![u64::MAX, u64::MAX]),
         ("blk.0.attn_q.weight", |f| f.tensor("blk.0.attn_q.weight").dims = vec![64, 0]),
         ("blk.0.attn_q.weight", |f| f.tensor("blk.0.attn_q.weight").dims = vec![]),
+        ("blk.0.attn_q.weight", |f| f.tensor("blk.0.attn_q.weight").dims = vec![1; 5]),
+        ("blk.0.attn_q.weight", |f| f.tensor("blk.0.attn_q.weight").dims = vec![0, 64]),
+        ("blk.0.attn_q.weight", |f| f.tensor("blk.0.attn_q.weight").dims = vec![0]),
+        ("blk.0.attn_q.weight", |f| f.tensor("blk.0.attn_q.weight").dims = vec![64, 64, 1]),
+        ("blk.0.attn_q.weight", |f| f.tensor("blk.0.attn_q.weight").dims = vec![33, 64]),
+        ("blk.0.attn_q.weight", |f| f.tensor("blk.0.attn_q.weight").dims = vec![1 << 32, 1 << 32]),
+        ("blk.0.attn_q.weight", |f| f.tensor("blk.0.attn_q.weight").dims = vec![32, 1 << 62, 1 << 2]),
+        ("blk.0.attn_norm.weight", |f| f.tensor("blk.0.attn_norm.weight").dims = vec![u64::MAX]),
+        ("blk.0.attn_norm.weight", |f| f.tensor("blk.0.attn_norm.weight").dims = vec![63]),
+        ("output.weight", |f| f.tensor("output.weight").dims = vec![64, 39]),
+        ("", |f| f.tensor("blk.0.attn_q.weight").name = String::new()),
+        ("blk.0.attn_q.weight", |f| f.tensor("blk.0.attn_q.weight").kind = u32::MAX),
         ("blk.0.attn_q.weight", |f| f.tensor("blk.0.attn_q.weight").kind = 12),
         ("blk.0.attn_q.weight", |f| f.tensor("blk.0.attn_q.weight").offset = Some(8)),
         ("blk.0.attn_q.weight", |f| f.tensor("blk.0.attn_q.weight").offset = Some(u64::MAX - 31)),
@@ -95,6 +146,9 @@ fn errors_name_the_field() {
         }),
         ("row 0: scale is not finite", |f| {
             f.tensor("blk.0.ffn_up.weight").bytes[..2].copy_from_slice(&0x7e01u16.to_le_bytes());
+        }),
+        ("row 0: scale is not finite", |f| {
+            f.tensor("token_embd.weight").bytes[34..36].copy_from_slice(&0xfc00u16.to_le_bytes());
         }),
         ("row 1: scale is negative", |f| {
             f.tensor("blk.0.ffn_up.weight").bytes[68..70].copy_from_slice(&0x8400u16.to_le_bytes());
@@ -134,20 +188,84 @@ fn header_counts_are_not_believed() {
     }
 }
 
+/// A whole model of some kilobytes.
+fn tiny() -> GgufFile {
+    let dims = Dims {
+        layers: 1,
+        width: 2,
+        heads: 1,
+        kv_heads: 1,
+        head_dim: 2,
+        hidden: 1,
+        vocabulary: 3,
+        kind: 1,
+        tied: true,
+    };
+    GgufFile::model(dims, 0.2, 1.0, 1)
+}
+
+/// Loads and, if that works, runs the file; says whether it did. An error must name something.
+fn loads(bytes: &[u8]) -> bool {
+    let named = match Model::from_bytes(bytes) {
+        Ok(model) => {
+            same_everywhere(&model, vec![0]);
+            return true;
+        }
+        Err(ModelError::Truncated { field, .. }) => field,
+        Err(ModelError::Metadata { key, reason }) => format!("{key}{reason}"),
+        Err(ModelError::Tensor { name, reason }) => format!("{name}{reason}"),
+        Err(ModelError::Format(reason)) => reason,
+        Err(ModelError::Io(error)) => panic!("{error}"),
+    };
+    assert!(!named.is_empty());
+    false
+}
+
 #[test]
 fn every_truncation_is_refused() {
-    let bytes = small().bytes();
+    let bytes = tiny().bytes();
+    let last = tiny().tensors.last().unwrap().bytes.len();
     // The last tensor is followed by padding that nobody reads.
-    let end = bytes.len() - 32;
-    for n in (0..end).step_by(7).chain([end - 1]) {
-        assert!(Model::from_bytes(&bytes[..n]).is_err(), "cut at {n} of {}", bytes.len());
+    let end = bytes.len() - last.next_multiple_of(32) + last;
+    for n in 0..end {
+        assert!(!loads(&bytes[..n]), "cut at {n} of {}", bytes.len());
     }
+    assert!(loads(&bytes[..end]));
     let bytes = std::fs::read(path("models/tales-300k.gguf")).unwrap();
     for n in (0..bytes.len()).step_by(4_999) {
         assert!(Model::from_bytes(&bytes[..n]).is_err(), "cut at {n} of {}", bytes.len());
     }
     assert!(Model::open(path("models")).is_err());
     assert!(Model::open(path("models/no-such.gguf")).is_err());
+}
+
+#[test]
+fn every_bit_of_a_header_may_flip() {
+    let mut bytes = tiny().bytes();
+    let data: usize = tiny().tensors.iter().map(|t| t.bytes.len().next_multiple_of(32)).sum();
+    let header = bytes.len() - data;
+    let mut refused = 0;
+    // Unoptimised, one bit of each byte must do.
+    let step = if cfg!(debug_assertions) { 9 } else { 1 };
+    for bit in (0..8 * header).step_by(step) {
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        refused += u32::from(!loads(&bytes));
+        bytes[bit / 8] ^= 1 << (bit % 8);
+    }
+    println!("{refused} of {} flips refused", 8 * header / step);
+    assert!(refused > 0);
+}
+
+#[test]
+fn names_that_are_no_text_are_refused() {
+    let bytes = tiny().bytes();
+    for name in ["general.name", "blk.0.attn_q.weight", "test"] {
+        let at = bytes.windows(name.len()).position(|w| w == name.as_bytes()).unwrap();
+        let mut bytes = bytes.clone();
+        bytes[at] = 0xff;
+        let error = Model::from_bytes(&bytes).unwrap_err().to_string();
+        assert!(error.contains("is not UTF-8"), "{name}: {error}");
+    }
 }
 
 /// Runs a few tokens of a loaded file everywhere; debug builds check every addition for overflow.

@@ -1,12 +1,13 @@
 //! Tokenizers and the stream back to text.
 
 use proptest::prelude::*;
+use serde_json::Value;
 
 use super::{
     gguf_file::{Dims, GgufFile, Meta},
-    model,
+    model, path,
 };
-use crate::{ChatMessage, Model, Tokenizer};
+use crate::{ChatMessage, ChatTemplate, Model, Tokenizer};
 
 /// A model with a SentencePiece vocabulary: 256 byte tokens, single letters, and pieces with scores.
 fn spm(pieces: &[(&str, f32)], special: &[&str]) -> Tokenizer {
@@ -175,6 +176,173 @@ fn streams_hold_back_incomplete_characters() {
     let cut = [ids[0], tokenizer.encode("x", false).unwrap()[0]];
     assert_eq!(tokenizer.decode(&cut, true).unwrap(), "\u{fffd}x");
     assert_eq!(tokenizer.decode(&cut[..1], true).unwrap(), "\u{fffd}");
+}
+
+/// A model with the vocabulary of a stored case (`tests/vectors/make_tokenizers.py`).
+fn stored(vocabulary: &Value, pre: Option<&str>) -> Tokenizer {
+    let list = |key: &str| vocabulary[key].as_array().cloned().unwrap_or_default();
+    let texts = |key| Meta::Texts(list(key).iter().map(|v| v.as_str().unwrap().to_owned()).collect());
+    let tokens = list("tokens").len() as u32;
+    let mut file = GgufFile::model(Dims { layers: 1, vocabulary: tokens, ..Dims::SMALL }, 0.1, 1.0, 1);
+    file.set("tokenizer.ggml.model", Meta::Text(vocabulary["model"].as_str().unwrap().into()));
+    file.set("tokenizer.ggml.tokens", texts("tokens"));
+    let kinds = list("kinds").iter().map(|v| v.as_i64().unwrap() as i32).collect();
+    file.set("tokenizer.ggml.token_type", Meta::Ints(kinds));
+    if let Some(pre) = pre {
+        file.set("tokenizer.ggml.pre", Meta::Text(pre.into()));
+        file.set("tokenizer.ggml.merges", texts("merges"));
+    } else {
+        let scores = list("scores").iter().map(|v| f32::from_bits(v.as_u64().unwrap() as u32)).collect();
+        file.set("tokenizer.ggml.scores", Meta::Singles(scores));
+        let prefix = vocabulary["add_space_prefix"].as_bool().unwrap();
+        file.set("tokenizer.ggml.add_space_prefix", Meta::Bool(prefix));
+    }
+    Model::from_bytes(&file.bytes()).unwrap().tokenizer().clone()
+}
+
+fn vectors() -> Value {
+    serde_json::from_str(&std::fs::read_to_string(path("tests/vectors/tokenizers.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn every_family_is_the_other_implementations() {
+    let vectors = vectors();
+    let texts: Vec<&str> = vectors["texts"].as_array().unwrap().iter().map(|t| t.as_str().unwrap()).collect();
+    let ids = |v: &Value| serde_json::from_value::<Vec<u32>>(v.clone()).unwrap();
+    for case in vectors["cases"].as_array().unwrap() {
+        let name = case["name"].as_str().unwrap();
+        let vocabulary = &vectors["vocabularies"][case["vocabulary"].as_str().unwrap()];
+        let tokenizer = stored(vocabulary, case["pre"].as_str());
+        let prefix = if vocabulary["add_space_prefix"] == true { " " } else { "" };
+        assert_eq!(case["ids"].as_array().unwrap().len(), texts.len());
+        for (i, text) in texts.iter().enumerate() {
+            let expected = ids(&case["ids"][i]);
+            assert_eq!(tokenizer.encode(text, false).unwrap(), expected, "{name}: {text:?}");
+            assert!(!expected.iter().any(|id| tokenizer.is_special(*id)), "{name}: {text:?}");
+            let whole = if text.is_empty() { String::new() } else { format!("{prefix}{text}") };
+            // SentencePiece writes a space as ▁, so that a ▁ comes back as a space.
+            let whole = if case["pre"].is_null() { whole.replace('▁', " ") } else { whole };
+            assert_eq!(tokenizer.decode(&expected, false).unwrap(), whole, "{name}: {text:?}");
+            if let Some(special) = case["special"].get(i.to_string()) {
+                assert_eq!(tokenizer.encode(text, true).unwrap(), ids(special), "{name}: {text:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_plain_text_becomes_a_control_token() {
+    // Control tokens that are a whole word, the result of a merge, and a part of one.
+    let vocabulary = |model: &str| {
+        let alphabet: Vec<String> = ('!'..='~').map(String::from).collect();
+        let words = ["end", "st", "sto", "stop", "stops"].map(String::from);
+        let tokens: Vec<String> = alphabet.into_iter().chain(words).collect();
+        let count = tokens.len();
+        let kinds: Vec<u32> =
+            (0..count).map(|i| if i + 5 >= count && i + 4 != count { 3 } else { 1 }).collect();
+        let merges = ["e n", "s t", "st o", "sto p", "stop s"];
+        serde_json::json!({ "model": model, "tokens": tokens, "kinds": kinds, "merges": &merges[1..] })
+    };
+    for pre in ["gpt-2", "llama-bpe", "tekken", "qwen2", "smollm", "default"] {
+        let tokenizer = stored(&vocabulary("gpt2"), Some(pre));
+        for text in ["end", "sto", "stop", "stops", "st"] {
+            let ids = tokenizer.encode(text, false).unwrap();
+            assert!(!ids.iter().any(|id| tokenizer.is_special(*id)), "{pre}: {text}");
+            assert_eq!(tokenizer.decode(&ids, false).unwrap(), text);
+        }
+        assert_eq!(pieces_of(&tokenizer, &tokenizer.encode("end", true).unwrap()), ["end"]);
+        // Nothing is dropped silently.
+        let error = tokenizer.encode("a b", false).unwrap_err().to_string();
+        assert!(error.contains("0x20"), "{error}");
+    }
+}
+
+#[test]
+fn templates_render_as_elsewhere() {
+    let vectors = std::fs::read_to_string(path("tests/vectors/templates.json")).unwrap();
+    let vectors: Value = serde_json::from_str(&vectors).unwrap();
+    let chats: Vec<Vec<(String, String)>> = serde_json::from_value(vectors["chats"].clone()).unwrap();
+    for case in vectors["templates"].as_array().unwrap() {
+        let text = |key: &str| case[key].as_str().unwrap();
+        let template = ChatTemplate::new(text("source"), text("bos"), text("eos")).unwrap();
+        for (i, chat) in chats.iter().enumerate() {
+            let message = |(role, content): &(String, String)| ChatMessage {
+                role: role.clone(),
+                content: content.clone(),
+            };
+            let chat: Vec<ChatMessage> = chat.iter().map(message).collect();
+            for answer in [false, true] {
+                let expected = &case["results"][i][usize::from(answer)];
+                match (template.render(&chat, answer), expected.as_str()) {
+                    (Ok(got), Some(expected)) => assert_eq!(got, expected, "{}: chat {i}", text("name")),
+                    (Err(error), None) => {
+                        let reason = expected["refused"].as_str().unwrap();
+                        assert!(error.to_string().contains(reason), "{error} is not {reason}");
+                    }
+                    (got, expected) => panic!("{}: chat {i}: {got:?}, not {expected:?}", text("name")),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_begin_token_from_the_template_is_not_doubled() {
+    let source = "{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}";
+    for add in [None, Some(false), Some(true)] {
+        let mut file = GgufFile::model(Dims::SMALL, 0.1, 1.0, 1);
+        let texts = (0..40u8).map(|i| char::from(b'A' + i).to_string());
+        file.set("tokenizer.ggml.tokens", Meta::Texts(texts.collect()));
+        file.set(
+            "tokenizer.ggml.token_type",
+            Meta::Ints((0..40).map(|i| if i < 2 { 3 } else { 1 }).collect()),
+        );
+        file.set("tokenizer.ggml.pre", Meta::Text("llama-bpe".into()));
+        file.set("tokenizer.ggml.bos_token_id", Meta::U32(0));
+        file.set("tokenizer.chat_template", Meta::Text(source.into()));
+        if let Some(add) = add {
+            file.set("tokenizer.ggml.add_bos_token", Meta::Bool(add));
+        }
+        let model = Model::from_bytes(&file.bytes()).unwrap();
+        let chat = [ChatMessage { role: "user".into(), content: "CD".into() }];
+        let prompt = model.chat_template().unwrap().render(&chat, true).unwrap();
+        assert_eq!(model.tokenizer().encode_prompt(&prompt).unwrap(), [0, 2, 3]);
+    }
+}
+
+#[test]
+fn long_runs_stay_exact() {
+    let vectors = vectors();
+    // Regular expressions give up after a million steps back. Unoptimised, that many would take minutes.
+    let len = if cfg!(debug_assertions) { 20_000 } else { 1_200_000 };
+    for pre in ["gpt-2", "llama-bpe", "tekken"] {
+        let tokenizer = stored(&vectors["vocabularies"]["bpe"], Some(pre));
+        let x = tokenizer.encode("x", false).unwrap();
+        for run in [" ", "\n", "A"] {
+            // After the run the text is cut again, or its end would not be the token of a lone x.
+            let text = format!("{} .x", run.repeat(len));
+            let ids = tokenizer.encode(&text, false).unwrap();
+            assert_eq!(tokenizer.decode(&ids, false).unwrap(), text);
+            assert_eq!(ids.last(), x.last(), "{pre}: {run:?}");
+        }
+    }
+}
+
+#[test]
+fn a_family_may_imply_the_begin_token() {
+    let ids = |pre: &str, add: Option<bool>| {
+        let mut file = GgufFile::model(Dims::SMALL, 0.1, 1.0, 1);
+        file.set("tokenizer.ggml.pre", Meta::Text(pre.into()));
+        file.set("tokenizer.ggml.bos_token_id", Meta::U32(5));
+        if let Some(add) = add {
+            file.set("tokenizer.ggml.add_bos_token", Meta::Bool(add));
+        }
+        Model::from_bytes(&file.bytes()).unwrap().tokenizer().encode_prompt("").unwrap()
+    };
+    assert_eq!(ids("llama-bpe", None), [5]);
+    assert_eq!(ids("tekken", None), [5]);
+    assert_eq!(ids("llama-bpe", Some(false)), [0; 0]);
+    assert_eq!(ids("qwen2", None), [0; 0]);
 }
 
 proptest! {

@@ -1,4 +1,12 @@
 //! Text to token ids and back, from the vocabulary of the model file.
+//!
+//! Two methods, by `tokenizer.ggml.model`: `gpt2`, byte-level BPE with the cutting that `tokenizer.ggml.pre` names, and
+//! `llama`, SentencePiece's BPE (Llama 2, Mistral, Gemma). Ids are those of Hugging Face's tokenizers, SentencePiece and
+//! llama.cpp; `tests/vectors/tokenizers.json` holds them to it. Where these differ, or do harm:
+//! - Nothing is normalized, as in llama.cpp: a model file does not say that Qwen's own tokenizer composes characters.
+//! - `tekken` cuts as the model's own tokenizer does; llama.cpp takes combining marks for no part of a word.
+//! - Plain text never becomes a control token, even where the merges lead to one.
+//! - A byte that no token spells is an error. The others drop it.
 
 mod bpe;
 mod detokenizer;
@@ -81,7 +89,8 @@ impl Tokenizer {
         let (method, bytes, add_bos) = match header.text("tokenizer.ggml.model")? {
             Some("gpt2") => {
                 let bytes = bpe::token_bytes(&texts, &kinds);
-                (Method::Bpe(Box::new(Bpe::from_header(header, &texts)?)), bytes, false)
+                let (bpe, add_bos) = Bpe::from_header(header, &texts, &kinds)?;
+                (Method::Bpe(Box::new(bpe)), bytes, add_bos)
             }
             Some("llama") => {
                 let bytes = spm::token_bytes(&texts, &kinds)?;

@@ -11,7 +11,7 @@ pub(super) enum Piece<'a> {
     Token(u32),
 }
 
-/// Control and user-defined tokens by their first byte, longest first.
+/// Control tokens, the unknown token among them, and user-defined ones by their first byte, longest first.
 #[derive(Debug, Default)]
 pub(super) struct SpecialTokens {
     by_first: BTreeMap<u8, Vec<(String, u32, TokenKind)>>,
@@ -21,9 +21,8 @@ impl SpecialTokens {
     pub(super) fn new(texts: &[String], kinds: &[TokenKind]) -> Self {
         let mut by_first: BTreeMap<u8, Vec<(String, u32, TokenKind)>> = BTreeMap::new();
         for (id, (text, kind)) in (0u32..).zip(texts.iter().zip(kinds)) {
-            if let (TokenKind::Control | TokenKind::UserDefined, Some(first)) =
-                (kind, text.as_bytes().first())
-            {
+            let special = matches!(kind, TokenKind::Control | TokenKind::Unknown | TokenKind::UserDefined);
+            if let Some(first) = text.as_bytes().first().filter(|_| special) {
                 by_first.entry(*first).or_default().push((text.clone(), id, *kind));
             }
         }
