@@ -24,7 +24,7 @@ pub fn gguf_loader(data: &[u8]) {
     }
     let sampling = Sampling { seed: 3, temperature: 1000, top_p: 900, top_k: 5 };
     let input = InferenceInput { nonce: [0; 16], max_tokens: 2, sampling, stop: vec![], tokens: vec![0] };
-    let outcome = |backend| run(&model, &input, None, Options { backend, threads: 1 });
+    let outcome = |backend| run(&model, &input, None, Options { backend, ..Options::default() });
     // A context of one position has no place for an output.
     let Ok(first) = outcome(Backend::Auto) else { return };
     for backend in Backend::available() {

@@ -35,6 +35,7 @@ fn every_input_holds() {
 /// Small models of every weight type and tokenizer.
 fn models() -> Vec<(String, Vec<u8>)> {
     let tiny = Dims {
+        architecture: "llama",
         layers: 1,
         width: 2,
         heads: 1,

@@ -109,6 +109,7 @@ fn metadata() -> Vec<Case> {
 
 /// As little as a model can have.
 const LEAST: Dims = Dims {
+    architecture: "llama",
     layers: 1,
     width: 2,
     heads: 1,

@@ -191,6 +191,7 @@ fn header_counts_are_not_believed() {
 /// A whole model of some kilobytes.
 fn tiny() -> GgufFile {
     let dims = Dims {
+        architecture: "llama",
         layers: 1,
         width: 2,
         heads: 1,
