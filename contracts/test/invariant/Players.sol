@@ -4,11 +4,14 @@ pragma solidity 0.8.37;
 import { IDisputes } from "../../src/interfaces/IDisputes.sol";
 import { IStaking } from "../../src/interfaces/IStaking.sol";
 import { Voucher } from "../../src/types/Messages.sol";
-import { AssayTest } from "../utils/AssayTest.sol";
+import { PoolParams } from "../../src/types/PoolParams.sol";
+import { AuditTest } from "../utils/AuditTest.sol";
 
 /// @dev Who plays, and what the invariants compare with.
-abstract contract Players is AssayTest {
+abstract contract Players is AuditTest {
     uint256 internal constant USERS = 3;
+    /// @dev The first servers, and the first user, follow the protocol whatever the others do.
+    uint256 internal constant HONEST_SERVERS = 2;
     uint256 internal constant MOST_SEATS = 90;
     /// @dev Seats that stay, so that the pool stays open.
     uint256 internal constant LEAST_SEATS = 40;
@@ -35,18 +38,29 @@ abstract contract Players is AssayTest {
     uint64[] internal leaving;
     mapping(address server => uint32[]) internal epochsOf;
     mapping(uint256 user => mapping(address server => Voucher)) internal last;
-    mapping(bytes32 response => mapping(uint8 ballot => uint256)) internal right;
     mapping(uint32 epoch => bytes32) internal tables;
     mapping(address server => uint256) internal indexOf;
     uint32 internal firstEpoch;
     uint64 internal seats;
     uint256[] internal userKeys;
     mapping(uint64 seat => bool) internal _isSlashed;
-    mapping(bytes32 response => bool) internal _jurorsSettled;
+    mapping(address who => bool) internal isHonest;
+    /// @dev What a player brings in this move, less what it may lose by it.
+    mapping(address who => int256) internal allowed;
+    /// @dev Rewards that have begun to vest and are not released.
+    mapping(address server => uint256) internal vests;
+    /// @dev Rewards whose audits are not settled, without what guarantees those.
+    mapping(address server => uint256) internal waits;
+    mapping(uint64 round => bytes32) private _rounds;
     mapping(address key => uint256) internal _secretOf;
     uint256 internal _keys;
     uint64 internal _sequence;
     uint256 internal _clock;
+    bool private immutable AUDITED;
+
+    constructor(bool audited) {
+        AUDITED = audited;
+    }
 
     /// @dev Time goes on between moves, wherever the last one left it; tables are looked at before and after.
     modifier move(uint256 u) {
@@ -55,10 +69,11 @@ abstract contract Players is AssayTest {
         _look();
         _;
         _look();
+        _keepWhole();
         _clock = vm.getBlockTimestamp();
     }
 
-    function setUp() public override {
+    function setUp() public virtual override {
         super.setUp();
         supplyAtStart = token.totalSupply();
         for (uint256 i; i < USERS; ++i) {
@@ -76,7 +91,24 @@ abstract contract Players is AssayTest {
         firstEpoch = params.epochOf(block.timestamp);
     }
 
+    /// @dev As many audits as positive burn allows, or none.
+    function poolParams() internal view override returns (PoolParams memory p) {
+        p = super.poolParams();
+        p.rates.auditFixed = AUDITED ? (uint128(1) << 64) / 40 : 0;
+        p.rates.auditUnit = AUDITED ? (uint128(1) << 64) / 5_000 : 0;
+    }
+
     // ---------------------------------------------------------------------------------------------------- plumbing
+
+    /// @dev A round that is on-chain never changes: what it drew is asked for again.
+    function setRound(uint64 round, bytes32 value) internal override returns (bytes32) {
+        if (_rounds[round] != 0) return _rounds[round];
+        _rounds[round] = value;
+        return super.setRound(round, value);
+    }
+
+    /// @dev Called after every move.
+    function _keepWhole() internal virtual;
 
     function _now() internal view returns (uint256) {
         return vm.getBlockTimestamp();
@@ -152,6 +184,24 @@ abstract contract Players is AssayTest {
         uint32 epoch = params.epochOf(_now());
         if (tables[epoch] == 0) tables[epoch] = occupantsOf(epoch);
         if (tables[epoch + 1] == 0) tables[epoch + 1] = occupantsOf(epoch + 1);
+    }
+
+    /// @dev Servers that can serve: somebody must be left to check the others.
+    function _serving() internal view returns (uint256 total) {
+        for (uint256 i; i < servers.length; ++i) {
+            if (!staking.serverOf(pool, servers[i]).convicted && seatOf(i) != 0) ++total;
+        }
+    }
+
+    /// @dev Fuzzed numbers are often small: all their bits must count.
+    function _mixed(uint256 dice) internal pure returns (uint256) {
+        return uint256(keccak256(abi.encode(dice)));
+    }
+
+    /// @dev A call that must be refused, whatever the reason.
+    function _refused(address target, bytes memory data, string memory why) internal {
+        (bool done,) = target.call(data);
+        assertFalse(done, why);
     }
 
     function _isOpen() internal view returns (bool) {

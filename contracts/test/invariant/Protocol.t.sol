@@ -4,17 +4,72 @@ pragma solidity 0.8.37;
 import { Test } from "forge-std/Test.sol";
 import { Watch } from "./Watch.sol";
 
-/// @dev One campaign for all invariants: each move is followed by all of them.
-contract ProtocolInvariantTest is Test {
+/// @dev A campaign for all invariants: each move is followed by all of them.
+abstract contract Campaign is Test {
+    Watch internal watch;
+
+    function _begin(bool audited) internal {
+        watch = new Watch(audited);
+        watch.setUp();
+        bytes4[] memory selectors = new bytes4[](26);
+        selectors[0] = watch.deposit.selector;
+        selectors[1] = watch.depart.selector;
+        selectors[2] = watch.flush.selector;
+        selectors[3] = watch.pass.selector;
+        selectors[4] = watch.join.selector;
+        selectors[5] = watch.unbond.selector;
+        selectors[6] = watch.evict.selector;
+        selectors[7] = watch.withdraw.selector;
+        selectors[8] = watch.redeem.selector;
+        selectors[9] = watch.release.selector;
+        selectors[10] = watch.check.selector;
+        selectors[11] = watch.settle.selector;
+        selectors[12] = watch.proceed.selector;
+        selectors[13] = watch.finish.selector;
+        selectors[14] = watch.depositWithPermit.selector;
+        selectors[15] = watch.rotateKey.selector;
+        selectors[16] = watch.topUp.selector;
+        selectors[17] = watch.equivocate.selector;
+        selectors[18] = watch.deliver.selector;
+        selectors[19] = watch.accuse.selector;
+        selectors[20] = watch.accuseToo.selector;
+        selectors[21] = watch.signTwice.selector;
+        selectors[22] = watch.drawAudits.selector;
+        selectors[23] = watch.proceedAudit.selector;
+        selectors[24] = watch.finishAudit.selector;
+        selectors[25] = watch.meddle.selector;
+        targetContract(address(watch));
+        targetSelector(FuzzSelector({ addr: address(watch), selectors: selectors }));
+    }
+
+    function _hold() internal view {
+        watch.conservation();
+        watch.supply();
+        watch.paidOnce();
+        watch.vesting();
+        watch.frozen();
+        watch.seatCounts();
+        watch.pastStays(false);
+    }
+
+    /// @dev Ends every dispute and every audit.
+    function _end() internal {
+        watch.finishAll();
+        watch.finishAudits();
+        _hold();
+        watch.nothingLeftOver();
+        watch.pastStays(true);
+    }
+}
+
+contract ProtocolInvariantTest is Campaign {
     /// @dev foundry.toml's `invariant.runs`.
     uint256 private constant RUNS = 64;
 
-    Watch private watch;
     string[] private moves;
 
     function setUp() public {
-        watch = new Watch();
-        watch.setUp();
+        _begin(true);
         moves = [
             "deposit",
             "exit",
@@ -59,33 +114,30 @@ contract ProtocolInvariantTest is Test {
             "verdict over a convicted seat",
             "server equivocates",
             "slash equivocation",
-            "equivocation came late"
+            "equivocation came late",
+            "draw audits",
+            "no audit drawn",
+            "audits not funded",
+            "open audit",
+            "convict silent",
+            "silent and convicted already",
+            "draw validators",
+            "validate",
+            "validators agree",
+            "validators differ",
+            "validators' time is up",
+            "audit passed",
+            "audit convicts",
+            "audit void",
+            "redemption settled",
+            "pay validator",
+            "fine validator",
+            "slash validator",
+            "pay an audit's juror",
+            "fine an audit's juror",
+            "finish audit",
+            "meddle"
         ];
-        bytes4[] memory selectors = new bytes4[](22);
-        selectors[0] = watch.deposit.selector;
-        selectors[1] = watch.depart.selector;
-        selectors[2] = watch.flush.selector;
-        selectors[3] = watch.pass.selector;
-        selectors[4] = watch.join.selector;
-        selectors[5] = watch.unbond.selector;
-        selectors[6] = watch.evict.selector;
-        selectors[7] = watch.withdraw.selector;
-        selectors[8] = watch.redeem.selector;
-        selectors[9] = watch.release.selector;
-        selectors[10] = watch.check.selector;
-        selectors[11] = watch.settle.selector;
-        selectors[12] = watch.proceed.selector;
-        selectors[13] = watch.finish.selector;
-        selectors[14] = watch.depositWithPermit.selector;
-        selectors[15] = watch.rotateKey.selector;
-        selectors[16] = watch.topUp.selector;
-        selectors[17] = watch.equivocate.selector;
-        selectors[18] = watch.deliver.selector;
-        selectors[19] = watch.accuse.selector;
-        selectors[20] = watch.accuseToo.selector;
-        selectors[21] = watch.signTwice.selector;
-        targetContract(address(watch));
-        targetSelector(FuzzSelector({ addr: address(watch), selectors: selectors }));
         vm.setEnv("ASSAY_INVARIANT_RUNS", "0");
         for (uint256 i; i < moves.length; ++i) {
             vm.setEnv(_variable(i), "0");
@@ -99,20 +151,12 @@ contract ProtocolInvariantTest is Test {
     /// forge-config: default.invariant.runs = 64
     /// forge-config: default.invariant.depth = 128
     function invariant_MoneyVerdictsAndTablesHold() public view {
-        watch.conservation();
-        watch.supply();
-        watch.paidOnce();
-        watch.frozen();
-        watch.seatCounts();
-        watch.pastStays(false);
+        _hold();
     }
 
-    /// @dev Ends every dispute, and counts over all runs which moves succeeded: none may be out of reach.
+    /// @dev Counts over all runs which moves succeeded: none may be out of reach.
     function afterInvariant() public {
-        watch.finishAll();
-        watch.conservation();
-        watch.nothingLeftOver();
-        watch.pastStays(true);
+        _end();
         uint256 runs = vm.envUint("ASSAY_INVARIANT_RUNS") + 1;
         vm.setEnv("ASSAY_INVARIANT_RUNS", vm.toString(runs));
         for (uint256 i; i < moves.length; ++i) {
@@ -120,5 +164,22 @@ contract ProtocolInvariantTest is Test {
             vm.setEnv(_variable(i), vm.toString(total));
             if (runs == RUNS) assertGt(total, 0, string.concat("no run reached: ", moves[i]));
         }
+    }
+}
+
+/// @dev The same in a pool without audits, where anybody redeems and rewards vest at once.
+contract UnauditedInvariantTest is Campaign {
+    function setUp() public {
+        _begin(false);
+    }
+
+    /// forge-config: default.invariant.runs = 12
+    /// forge-config: default.invariant.depth = 128
+    function invariant_MoneyVerdictsAndTablesHoldWithoutAudits() public view {
+        _hold();
+    }
+
+    function afterInvariant() public {
+        _end();
     }
 }

@@ -9,6 +9,8 @@ import { Handler } from "./Handler.sol";
 
 /// @dev The handler with the invariants of docs/PROTOCOL.md that hold after every move, by number.
 contract Watch is Handler {
+    constructor(bool audited) Handler(audited) { }
+
     /// @dev 1. Tokens held = sum of all accounts.
     function conservation() external view {
         uint256 held = token.balanceOf(address(ledger));
@@ -24,11 +26,17 @@ contract Watch is Handler {
         // The user that the base set-up funds and nobody plays.
         sum += _accountsOf(makeAddrOf("user"));
         for (uint64 seat = 1; seat <= seats; ++seat) {
-            sum += seatBalance(seat) + reserveOf(seat);
+            sum += seatBalance(seat) + reserveBalance(seat);
         }
         for (uint256 i; i < cases.length; ++i) {
             sum += caseBalance(cases[i].id);
             if (_isFirst(i)) sum += ledger.balanceOf(pool, AccountKind.Case, cases[i].record.response);
+        }
+        for (uint256 id = 1; id <= redemptions; ++id) {
+            sum += reserveOf(id);
+        }
+        for (uint256 i; i < trials.length; ++i) {
+            sum += dueOf(lots[trials[i].lot].id, trials[i].index);
         }
         assertEq(held, sum, "1: accounts");
     }
@@ -74,13 +82,26 @@ contract Watch is Handler {
         assertEq(ledger.balanceOf(pool, AccountKind.Claim, 0), pending * params.check(210), "3: claims");
     }
 
-    /// @dev 6. Who is accused is frozen: the counts are those of the disputes that are open.
+    /// @dev 3 and 6. Rewards are all there until they are released or forfeited, and vest once, when their audits are settled.
+    function vesting() external view {
+        for (uint256 s; s < servers.length; ++s) {
+            address server = servers[s];
+            bool isConvicted = staking.serverOf(pool, server).convicted;
+            uint256 owed = isConvicted ? 0 : vests[server] + waits[server];
+            assertEq(balanceOf(AccountKind.Vesting, server), owed, "3: rewards");
+        }
+    }
+
+    /// @dev 6. Who is accused or audited is frozen: the counts are those of what is open.
     function frozen() external view {
         uint256[] memory open = new uint256[](servers.length);
         for (uint256 i; i < cases.length; ++i) {
             if (cases[i].over) continue;
             ++open[indexOf[cases[i].record.server]];
             if (cases[i].record.validator != address(0)) ++open[indexOf[cases[i].record.validator]];
+        }
+        for (uint256 i; i < lots.length; ++i) {
+            if (lots[i].isDrawn && !lots[i].isOver) ++open[indexOf[lots[i].r.server]];
         }
         for (uint256 s; s < servers.length; ++s) {
             assertEq(staking.serverOf(pool, servers[s]).freezes, open[s], "6");
@@ -118,7 +139,7 @@ contract Watch is Handler {
     /// @dev Once no dispute is open nothing is set aside for one.
     function nothingLeftOver() external view {
         for (uint64 seat = 1; seat <= seats; ++seat) {
-            assertEq(reserveOf(seat), 0, "what convictions set aside is spent or burnt");
+            assertEq(reserveBalance(seat), 0, "what convictions set aside is spent or burnt");
         }
     }
 }

@@ -309,7 +309,7 @@ abstract contract AuditTest is AssayTest {
     }
 
     function reach(uint64 round, bytes32 randomness) internal {
-        beacon.set(round, randomness);
+        setRound(round, randomness);
         if (block.timestamp < beacon.timeOf(round)) vm.warp(beacon.timeOf(round));
     }
 
