@@ -29,7 +29,7 @@ contract CreatePool is ChainScript {
     function run() external returns (bytes32 pool) {
         string memory file =
             vm.envString(_set("ASSAY_POOL_FILE", "a file of pools/, such as pools/sepolia.toml"));
-        bytes32 root = vm.envBytes32(_set("ASSAY_MODEL_ROOT", "'assay model FILE' prints it"));
+        bytes32 root = vm.envBytes32(_set("ASSAY_MODEL_ROOT", "'assay model show FILE' prints it"));
         bytes32 sha256OfModel =
             vm.envBytes32(_set("ASSAY_MODEL_SHA256", "0x and what 'sha256sum FILE' prints"));
         return create(

@@ -123,14 +123,39 @@ async fn holds(place: &Workplace, testnet: &Testnet, anvil: &Anvil, account: Add
         "assay pool create, {}: {refusal}",
         output.status
     );
+    model_by_pool(place, id, &path, anvil).await?;
     Ok(deployment)
 }
 
+/// The pool's model comes from where its creation says, and is verified; another one is told apart.
+async fn model_by_pool(place: &Workplace, pool: B256, deployment: &Path, anvil: &Anvil) -> Result<()> {
+    let run = async |arguments: &[&str]| -> Result<(bool, String)> {
+        let mut command = Network::command("model")?;
+        command.args(arguments).args(["--pool", &pool.to_string(), "--rpc-url", &anvil.url]);
+        let output = command.arg("--deployment").arg(deployment).output().await?;
+        let text = [output.stdout, output.stderr].concat();
+        Ok((output.status.success(), String::from_utf8_lossy(&text).into_owned()))
+    };
+    let out = place.home.join(format!("{pool}.gguf"));
+    let out = out.to_str().ok_or_else(|| eyre!("{}", out.display()))?;
+    let (fine, said) = run(&["pull", "--out", out]).await?;
+    ensure!(fine && std::fs::read(out)? == std::fs::read(root().join(MODEL))?, "assay model pull: {said}");
+    let (fine, said) = run(&["verify", out]).await?;
+    ensure!(fine && said.contains("It is the model of pool"), "assay model verify: {said}");
+    let (fine, said) = run(&["verify", "models/tales-300k.gguf"]).await?;
+    ensure!(!fine && said.contains("sha256 differs") && said.contains("root differs"), "{said}");
+    // From another place, the pool's sha256 still decides.
+    let other = format!("file://{}", root().join("models/tales-300k.gguf").display());
+    let (fine, said) = run(&["pull", &other, "--out", &format!("{out}.other")]).await?;
+    ensure!(!fine && said.contains("expected sha256"), "{said}");
+    Ok(())
+}
+
 async fn model_root() -> Result<B256> {
-    let output = Network::command("model")?.arg(MODEL).output().await?;
+    let output = Network::command("model")?.args(["show", MODEL]).output().await?;
     let text = String::from_utf8_lossy(&output.stdout);
     let found = text.lines().find_map(|l| l.strip_prefix("root")).map(str::trim);
-    Ok(found.ok_or_else(|| eyre!("assay model prints no root: {text}"))?.parse()?)
+    Ok(found.ok_or_else(|| eyre!("assay model show prints no root: {text}"))?.parse()?)
 }
 
 /// The document's commands.
@@ -204,6 +229,7 @@ impl Workplace {
             .env("PATH", std::env::join_paths(path)?)
             .env("HOME", &self.home)
             .env("ASSAY_MODEL", root().join(MODEL))
+            .env("ASSAY_MODEL_URI", format!("file://{}", root().join(MODEL).display()))
             .stdin(Stdio::null())
             .kill_on_drop(true);
         // The other place for compilers.

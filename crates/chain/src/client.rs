@@ -9,16 +9,19 @@ use alloy::rpc::client::ClientBuilder;
 use alloy::rpc::types::{Filter, Log, TransactionReceipt, TransactionRequest};
 use alloy::signers::local::PrivateKeySigner;
 use alloy_primitives::{Address, B256, Bytes, U256};
-use alloy_sol_types::{Eip712Domain, SolCall};
+use alloy_sol_types::{Eip712Domain, SolCall, SolEvent};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
 use crate::ChainError;
+use crate::abi::Pools::PoolCreated;
 
 /// How long a transaction may take to be included before the caller is told.
 const INCLUSION: Duration = Duration::from_secs(60);
 /// Room above the estimate: between the estimate and the inclusion other transactions may make this one dearer.
 const GAS_MARGIN_PERCENT: u64 = 25;
+/// Blocks that every node is expected to look through at once.
+pub(crate) const PAGE: u64 = 1_000;
 
 /// Addresses of one deployment, as `deployments/<chain id>.json` holds them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,6 +154,37 @@ impl Chain {
         Ok(self.provider.get_logs(&Filter::new().address(contracts).from_block(from).to_block(to)).await?)
     }
 
+    /// The event of a pool's creation: where its model is and the file's sha256, neither of which the contract checks or
+    /// keeps. `None` if this deployment has no such pool.
+    ///
+    /// # Errors
+    /// The node can't be reached, or refuses even a range of a thousand blocks.
+    pub async fn pool_created(&self, pool: B256) -> Result<Option<PoolCreated>, ChainError> {
+        let filter = Filter::new()
+            .address(self.deployment.pools)
+            .event_signature(PoolCreated::SIGNATURE_HASH)
+            .topic1(pool);
+        let head = self.provider.get_block_number().await?;
+        let mut from = self.deployment.start_block;
+        let mut width = head.saturating_sub(from).saturating_add(1);
+        while from <= head {
+            let to = head.min(from.saturating_add(width - 1));
+            let range = filter.clone().from_block(from).to_block(to);
+            match self.provider.get_logs(&range).await.map_err(ChainError::from) {
+                Ok(logs) => match logs.first() {
+                    Some(log) => {
+                        return PoolCreated::decode_log_data(log.data()).map(Some).map_err(malformed);
+                    }
+                    None => from = to + 1,
+                },
+                // Many nodes bound a range, each in words of its own: ask for less.
+                Err(ChainError::Reverted { .. }) if width > PAGE => width = (width / 2).max(PAGE),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
     /// Number and time of the latest block.
     pub async fn head(&self) -> Result<(u64, u64), ChainError> {
         let block = self
@@ -189,6 +223,10 @@ impl Chain {
     }
 }
 
+fn malformed(error: alloy_sol_types::Error) -> ChainError {
+    ChainError::Malformed(format!("event of a pool's creation: {error}"))
+}
+
 /// Signs a message for a deployment. The contracts and `assay_protocol::verify_signature` accept exactly this form.
 pub fn sign<T: assay_protocol::SolStruct>(
     signer: &PrivateKeySigner,
@@ -200,4 +238,76 @@ pub fn sign<T: assay_protocol::SolStruct>(
         .sign_hash_sync(&message.eip712_signing_hash(domain))
         .map_err(|e| ChainError::Malformed(format!("signing failed: {e}")))?;
     Ok(Bytes::from(signature.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::transports::mock::Asserter;
+
+    use super::*;
+
+    const START: u64 = 10;
+    const POOL: B256 = B256::repeat_byte(7);
+
+    /// A connection that gets the answers of `node` in their order.
+    fn chain(node: &Asserter) -> Chain {
+        let a = Address::ZERO;
+        let deployment = Deployment {
+            chain_id: 1,
+            start_block: START,
+            pools: a,
+            ledger: a,
+            staking: a,
+            lanes: a,
+            checks: a,
+            disputes: a,
+            arbiter: a,
+            beacon: a,
+            token: a,
+        };
+        let provider = ProviderBuilder::new().connect_mocked_client(node.clone()).erased();
+        Chain { provider, account: None, deployment: Arc::new(deployment), sending: Arc::default() }
+    }
+
+    fn created() -> (PoolCreated, Log) {
+        let params = assay_protocol::PoolParams::default();
+        let event = PoolCreated {
+            pool: POOL,
+            params: crate::convert(&params),
+            uri: "https://models.example/a.gguf".into(),
+            sha256OfModel: B256::repeat_byte(8),
+        };
+        let inner = alloy_primitives::Log { address: Address::ZERO, data: event.encode_log_data() };
+        (event, Log { inner, ..Log::default() })
+    }
+
+    #[tokio::test]
+    async fn a_pools_creation_is_found_also_where_the_node_bounds_the_range() {
+        let (event, log) = created();
+        let node = Asserter::new();
+        node.push_success(&(START + 3 * PAGE));
+        // 3,001 blocks and 1,500 are refused; the event is in the second thousand.
+        node.push_failure_msg("range is too large");
+        node.push_failure_msg("range is too large");
+        node.push_success::<[Log; 0]>(&[]);
+        node.push_success(&[log]);
+        let found = chain(&node).pool_created(POOL).await.unwrap();
+        assert_eq!(found, Some(event));
+        assert!(node.read_q().is_empty());
+    }
+
+    #[tokio::test]
+    async fn no_pool_and_a_node_that_refuses_are_told_apart() {
+        let node = Asserter::new();
+        node.push_success(&START);
+        node.push_success::<[Log; 0]>(&[]);
+        assert_eq!(chain(&node).pool_created(POOL).await.unwrap(), None);
+        // A chain that has not come to the deployment's first block.
+        node.push_success(&(START - 1));
+        assert_eq!(chain(&node).pool_created(POOL).await.unwrap(), None);
+        node.push_success(&(START + PAGE - 1));
+        node.push_failure_msg("no logs here");
+        let refused = chain(&node).pool_created(POOL).await;
+        assert!(matches!(refused, Err(ChainError::Reverted { .. })), "{refused:?}");
+    }
 }

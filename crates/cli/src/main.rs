@@ -29,8 +29,9 @@ enum Command {
     Generate(commands::generate::Args),
     /// Measure a model's speed, and how near it comes to what the machine can do.
     Bench(commands::bench::Args),
-    /// Show a model file's shape, size and root.
-    Model(commands::model::Args),
+    /// Get a model file, verify one, or show its shape, size and root.
+    #[command(subcommand)]
+    Model(commands::model::Command),
     /// Say what of tools, clock, disk, memory and processor is there or missing.
     Doctor(commands::doctor::Args),
     /// Check, design and simulate a pool's economics; needs no chain.
@@ -73,7 +74,7 @@ fn run(cli: Cli) -> eyre::Result<()> {
             Command::Ask(args) => commands::ask::run(args).await,
             Command::Generate(args) => commands::generate::run(&args),
             Command::Bench(args) => commands::bench::run(&args),
-            Command::Model(args) => commands::model::run(&args),
+            Command::Model(command) => commands::model::run(command).await,
             Command::Doctor(args) => commands::doctor::run(&args),
             Command::Economics(command) => commands::economics::run(command),
             Command::Pool(command) => commands::pool::run(command).await,

@@ -8,10 +8,9 @@ use tokio::sync::{RwLock, RwLockReadGuard, broadcast, watch};
 use tokio::task::JoinHandle;
 
 use super::{Change, Index};
+use crate::client::PAGE;
 use crate::{Chain, ChainError};
 
-/// Blocks asked for at once.
-const PAGE: u64 = 1_000;
 /// Changes kept for a slow listener; one that falls behind reads the index instead.
 const BACKLOG: usize = 4_096;
 

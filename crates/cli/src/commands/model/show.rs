@@ -1,4 +1,4 @@
-//! `assay model`
+//! `assay model show`
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-pub(crate) fn run(args: &Args) -> Result<()> {
+pub(super) fn run(args: &Args) -> Result<()> {
     let model = Model::open(&args.file).wrap_err_with(|| format!("{}", args.file.display()))?;
     let info = model.info();
     if args.json {
