@@ -331,8 +331,9 @@ mod tests {
     }
 
     /// Gives the answers in turn, one a connection, and then keeps the connection open if `silent`. Then there is no server.
-    async fn server(answers: &'static [&'static str], silent: bool) -> Url {
+    async fn server(answers: &[&'static str], silent: bool) -> Url {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let answers = answers.to_vec();
         let url = format!("http://{}/model.gguf", listener.local_addr().unwrap());
         tokio::spawn(async move {
             let mut open = Vec::new();
@@ -401,14 +402,14 @@ mod tests {
         let short =
             "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Range: bytes */3\r\nContent-Length: 0\r\n\r\n";
         let whole = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc";
-        let url = server(Vec::leak(vec![short, whole]), false).await;
+        let url = server(&[short, whole], false).await;
         let (end, held) = fetch(&url, &out, 2).await;
         assert_eq!((text(end).as_str(), held.as_str()), ("Ok(())", "abc"));
 
         let out = dir.path().join("changes");
         let grown =
             "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 5-9/11\r\nContent-Length: 5\r\n\r\n56789";
-        let (end, _) = fetch(&server(Vec::leak(vec![CUT, grown]), false).await, &out, 2).await;
+        let (end, _) = fetch(&server(&[CUT, grown], false).await, &out, 2).await;
         assert!(text(end).starts_with("spoilt: the server's file changed"));
     }
 
@@ -418,12 +419,12 @@ mod tests {
         let out = dir.path().join("more");
         let more = "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 5-9/10\r\nTransfer-Encoding: chunked\r\n\r\n\
                     6\r\n56789A\r\n0\r\n\r\n";
-        let (end, _) = fetch(&server(Vec::leak(vec![CUT, more]), false).await, &out, 2).await;
+        let (end, _) = fetch(&server(&[CUT, more], false).await, &out, 2).await;
         assert_eq!(text(end), "spoilt: the server sends more than the 10 bytes it announced");
         // Past its Content-Length nothing belongs to the file.
         let out = dir.path().join("junk");
         let junk = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcdef";
-        let (end, held) = fetch(&server(Vec::leak(vec![junk]), false).await, &out, 1).await;
+        let (end, held) = fetch(&server(&[junk], false).await, &out, 1).await;
         assert_eq!((text(end).as_str(), held.as_str()), ("Ok(())", "abc"));
     }
 
@@ -432,7 +433,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let loops =
             "HTTP/1.1 302 Found\r\nLocation: /model.gguf\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-        let url = server(Vec::leak(vec![loops; REDIRECTS + 1]), false).await;
+        let url = server(&[loops; REDIRECTS + 1], false).await;
         let (end, held) = fetch(&url, &dir.path().join("loops"), 5).await;
         assert!(text(end).starts_with("lasting: "), "one attempt");
         assert_eq!(held, "");
