@@ -106,6 +106,8 @@ contract DisputesStatesTest is AssayTest {
         arbiter.advance(address(disputes), disputes.subjectOf(r.response));
         skip(13);
         arbiter.advance(address(disputes), disputes.subjectOf(r.response));
+        vm.expectEmit(address(disputes));
+        emit IDisputes.DisputeEnded(id, pool, IDisputes.State.Void, 0, false, false, 0, 0);
         disputes.resolve(id, r);
         _ended(IDisputes.State.Void);
         assertEq(juryBalance(r.response), 0);
@@ -164,8 +166,11 @@ contract DisputesStatesTest is AssayTest {
         skip(11);
         arbiter.propose(address(disputes), disputes.subjectOf(r.response), RIGHT);
         disputes.resolve(id, r);
+        (uint64 present,) = arbiter.standingOf(address(disputes), disputes.subjectOf(r.response), 1, 0);
         (uint64 absent,) = arbiter.standingOf(address(disputes), disputes.subjectOf(r.response), 1, 4);
         uint256 held = seatBalance(absent);
+        vm.expectEmit(address(disputes));
+        emit IDisputes.JurorPaid(r.response, present, 1, 0, params.prices.jurorPay);
         settleAllJurors(r.response, 1);
         assertEq(seatBalance(absent), held - params.prices.jurorPenalty);
         assertEq(juryBalance(r.response), 0, "four were paid");

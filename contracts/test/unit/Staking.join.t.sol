@@ -141,6 +141,11 @@ contract StakingJoinTest is AssayTest {
         staking.seatAt(pool, epoch, 60);
         vm.expectRevert(abi.encodeWithSelector(IStaking.IndexOutOfRange.selector, pool, epoch - 2, 0));
         staking.seatAt(pool, epoch - 2, 0);
+        uint64[] memory places = new uint64[](2);
+        places[1] = 60;
+        vm.expectRevert(abi.encodeWithSelector(IStaking.IndexOutOfRange.selector, pool, epoch, 60));
+        staking.seatsAt(pool, epoch, places);
+        assertFalse(staking.isBonded(pool, 1_000, address(0)), "a seat that nobody owns");
     }
 
     function test_APoolOpensAtThreeTimesTheSecondJury() public {
