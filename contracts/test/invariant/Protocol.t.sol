@@ -86,7 +86,6 @@ contract ProtocolInvariantTest is Campaign {
             "release refused",
             "claim",
             "settle",
-            "void claim",
             "dispute",
             "finish",
             "publish",
