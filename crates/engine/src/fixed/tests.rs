@@ -109,7 +109,7 @@ fn reciprocals_are_floors() {
 }
 
 #[test]
-#[ignore = "takes seconds; `make evidence` runs it"]
+#[ignore = "takes seconds: `cargo test --release -p assay-engine -- --ignored reciprocals`"]
 fn reciprocals_are_floors_everywhere() {
     for d in (1i64 << 30)..=1 << 31 {
         assert_eq!(reciprocal_q60(d), (1i64 << 60) / d, "{d}");
