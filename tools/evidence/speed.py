@@ -22,7 +22,7 @@ FIGURES = {
     "decode_of_bandwidth": "decode ÷ reading the weights alone",
     "prefill_of_peak": "prefill ÷ int8 peak of registers",
     "load_seconds_a_gb": "load, s a GB of file",
-    "memory_of_weights": "peak memory ÷ weights, 9 caches and 2 tokenizer tables included",
+    "memory_of_weights": "peak memory ÷ weights, the caches of 8 requests and the vocabulary included",
 }
 
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
 };
@@ -72,10 +73,16 @@ impl Engine {
         let shared = Arc::new(Shared::default());
         let (for_worker, worker_model) = (shared.clone(), model.clone());
         let work = move || {
-            // Threads of a team belong to the thread that makes it.
-            let runner = Runner::new(options.backend, options.threads);
-            let (batch, reuse) = (options.batch, options.reuse_prefixes);
-            serve(&for_worker, Scheduler::new(worker_model, runner, batch, capacity, reuse));
+            let scheduler = || {
+                // Threads of a team belong to the thread that makes it.
+                let runner = Runner::new(options.backend, options.threads);
+                let (batch, reuse) = (options.batch, options.reuse_prefixes);
+                Scheduler::new(worker_model.clone(), runner, batch, capacity, reuse)
+            };
+            let serve = || serve(&for_worker, scheduler());
+            // A request that makes it panic takes those computed beside it along, but not those that come later: users
+            // choose requests. Nothing of the scheduler is used again.
+            while catch_unwind(AssertUnwindSafe(serve)).is_err() {}
         };
         let worker = std::thread::Builder::new().name("assay-engine".into()).spawn(work);
         let worker = worker.map_err(|e| InputRefused::NoThread(e.to_string()))?;
@@ -116,10 +123,6 @@ impl Engine {
         self.fits(pages_of(input))?;
         let outlet = Outlet::default();
         let mut inbox = self.handle.shared.inbox();
-        if inbox.closed {
-            // Only a panic closes it while a handle lives.
-            outlet.break_off();
-        }
         inbox.arrivals.push_back(Job { input: input.clone(), outlet: outlet.clone() });
         drop(inbox);
         self.handle.shared.wake.notify_one();
@@ -137,7 +140,7 @@ impl Drop for Handle {
         self.shared.inbox().closed = true;
         self.shared.wake.notify_one();
         if let Some(worker) = self.worker.take() {
-            // Its readers were told of a panic.
+            // It panics only where a panic can't be caught, and then the process is gone.
             let _ = worker.join();
         }
     }
@@ -145,7 +148,7 @@ impl Drop for Handle {
 
 /// The worker: takes arrivals, computes, sleeps when there is nothing to do.
 fn serve(shared: &Shared, mut scheduler: Scheduler) {
-    let mut outlets = Outlets { shared, alive: Vec::new() };
+    let mut outlets = Outlets(Vec::new());
     loop {
         let mut inbox = shared.inbox();
         while scheduler.is_idle() && inbox.arrivals.is_empty() && !inbox.closed {
@@ -158,8 +161,8 @@ fn serve(shared: &Shared, mut scheduler: Scheduler) {
         inbox.poked = false;
         let arrivals = std::mem::take(&mut inbox.arrivals);
         drop(inbox);
-        outlets.alive.retain(|outlet| !outlet.is_finished() && !outlet.is_abandoned());
-        outlets.alive.extend(arrivals.iter().map(|job| job.outlet.clone()));
+        outlets.0.retain(|outlet| !outlet.is_finished() && !outlet.is_abandoned());
+        outlets.0.extend(arrivals.iter().map(|job| job.outlet.clone()));
         arrivals.into_iter().for_each(|job| scheduler.push(job));
         if !scheduler.step() && !scheduler.is_idle() {
             let mut inbox = shared.inbox();
@@ -171,17 +174,10 @@ fn serve(shared: &Shared, mut scheduler: Scheduler) {
 }
 
 /// Where tokens are waited for. A worker that panics leaves no reader waiting.
-struct Outlets<'a> {
-    shared: &'a Shared,
-    alive: Vec<Outlet>,
-}
+struct Outlets(Vec<Outlet>);
 
-impl Drop for Outlets<'_> {
+impl Drop for Outlets {
     fn drop(&mut self) {
-        let mut inbox = self.shared.inbox();
-        inbox.closed = true;
-        let arrivals = std::mem::take(&mut inbox.arrivals);
-        drop(inbox);
-        self.alive.iter().chain(arrivals.iter().map(|job| &job.outlet)).for_each(Outlet::break_off);
+        self.0.iter().for_each(Outlet::break_off);
     }
 }

@@ -80,6 +80,10 @@ pub(crate) struct Scheduler {
 }
 
 impl Scheduler {
+    /// A nonce that makes tests panic where a fault of the engine would.
+    #[cfg(test)]
+    pub(crate) const PANICS: [u8; 16] = *b"panic on purpose";
+
     pub(crate) fn new(model: Model, runner: Runner, batch: usize, capacity: usize, reuse: bool) -> Self {
         let layout = Layout::of(model.shape());
         Self {
@@ -97,6 +101,8 @@ impl Scheduler {
     }
 
     pub(crate) fn push(&mut self, job: Job) {
+        #[cfg(test)]
+        assert!(job.input.nonce != Self::PANICS, "on purpose");
         self.waiting.push_back(job);
     }
 

@@ -29,7 +29,7 @@ pub(crate) async fn answer(node: &Arc<Inner>, body: CheckBody) -> Result<CheckRe
     }
     let count = body.response.outputTokens;
     let Some(digest) = node.digest_of(body.input.clone(), count).await else {
-        return Err(WireError::new(ErrorCode::Unavailable, "the server is stopping"));
+        return Err(WireError::new(ErrorCode::Unavailable, "the server can't compute now"));
     };
     let expected = commitment(Role::Server, body.request.server, body.response.subject(), digest);
     let equal = expected == body.response.commitment;

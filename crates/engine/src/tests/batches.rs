@@ -11,6 +11,7 @@ use crate::{
     Backend, Engine, InputRefused, Model, Options, Outcome,
     cache::{Layout, PAGE},
     run,
+    scheduler::Scheduler,
 };
 
 fn input(model: &Model, noise: &mut Noise, prefix: &[u32]) -> InferenceInput {
@@ -114,4 +115,18 @@ fn a_request_that_can_never_fit_is_refused() {
     input.max_tokens += 1;
     let (needed, budget) = (pages(&model, 3) as u64, pages(&model, 2) as u64);
     assert_eq!(engine.start(&input).unwrap_err(), InputRefused::CacheExceeded { needed, budget });
+}
+
+#[test]
+fn a_panic_reaches_its_reader_and_the_engine_goes_on() {
+    let model = model("tales-300k");
+    let engine = Engine::new(&model, Options::default()).unwrap();
+    let good = input(&model, &mut Noise(4), &[]);
+    let bad = InferenceInput { nonce: Scheduler::PANICS, ..good.clone() };
+    for _ in 0..2 {
+        let bad = engine.start(&bad).unwrap();
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| bad.finish_at(None)));
+        assert!(outcome.is_err(), "an output cut short would be taken for a whole one");
+        assert_eq!(engine.start(&good).unwrap().finish_at(None), alone(&model, &good));
+    }
 }
