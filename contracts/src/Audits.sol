@@ -16,7 +16,7 @@ import { PoolStore } from "./libraries/PoolStore.sol";
 import { AccountKind, keyOf } from "./types/Accounts.sol";
 import { Role } from "./types/Messages.sol";
 import { Modules } from "./types/Modules.sol";
-import { PoolParams } from "./types/PoolParams.sol";
+import { AUDITS_IN_STOCK, PoolParams } from "./types/PoolParams.sol";
 import { Span } from "./types/Redemptions.sol";
 
 /// @title Audits: see IAudits.
@@ -70,6 +70,8 @@ contract Audits is IAudits {
         uint256 id = ++_last;
         Progress storage g = _redemptions[id];
         (g.record, g.state) = (keccak256(abi.encode(r)), State.Registered);
+        // Until the audits are over, so that no stake or reward leaves before a draw that nobody makes.
+        STAKING.freeze(pool, server, true);
         emit Registered(id, pool, server, r, spans);
     }
 
@@ -81,14 +83,16 @@ contract Audits is IAudits {
         // The number of audits is the rate, rounded up as often as its fraction says, so that small redemptions don't escape.
         uint256 audits = rate >> 64;
         if (uint64(uint256(_seed(p, id, r.round))) < uint64(rate)) ++audits;
+        bool convicted = STAKING.serverOf(r.pool, r.server).convicted;
+        // Its reward is burnt, so the stock pays alone: what it can hold, so that the redemption ends.
+        if (convicted && audits > AUDITS_IN_STOCK) audits = AUDITS_IN_STOCK;
         if (audits == 0) {
             emit AuditsDrawn(id, r.pool, 0, block.timestamp);
             return _finish(id, g, r);
         }
         uint256 until = block.timestamp + p.windows.audit;
         (g.state, g.audits, g.until) = (State.Drawn, uint32(audits), uint40(until));
-        g.advance = uint128(_reserve(p, id, r, audits));
-        STAKING.freeze(r.pool, r.server, true);
+        g.advance = uint128(_reserve(p, id, r, audits, convicted));
         emit AuditsDrawn(id, r.pool, audits, until);
     }
 
@@ -253,7 +257,7 @@ contract Audits is IAudits {
 
     /// @dev Sets aside what the audits may cost: out of the pool's stock, and what that lacks out of the reward, which gets it back
     /// as far as it is not spent.
-    function _reserve(PoolParams memory p, uint256 id, Redemption calldata r, uint256 audits)
+    function _reserve(PoolParams memory p, uint256 id, Redemption calldata r, uint256 audits, bool convicted)
         private
         returns (uint256 advance)
     {
@@ -262,8 +266,7 @@ contract Audits is IAudits {
         if (stock < cost) {
             advance = cost - stock;
             // A conviction since the redemption has burnt the reward.
-            bool forfeited = STAKING.serverOf(r.pool, r.server).convicted;
-            uint256 available = forfeited ? 0 : r.reward;
+            uint256 available = convicted ? 0 : r.reward;
             require(available >= advance, AuditsNotFunded(cost, stock + available));
             cost = stock;
             LEDGER.move(r.pool, AccountKind.Vesting, keyOf(r.server), AccountKind.Case, _keyOf(id), advance);
@@ -321,15 +324,13 @@ contract Audits is IAudits {
     // --------------------------------------------------------------------------------------------------- internals
 
     function _over(uint256 id, Progress storage g, Redemption calldata r) private {
-        if (++g.over == g.audits) {
-            STAKING.freeze(r.pool, r.server, false);
-            _finish(id, g, r);
-        }
+        if (++g.over == g.audits) _finish(id, g, r);
     }
 
     /// @dev What the audits did not cost goes back, and the reward begins to vest unless a conviction has burnt it.
     function _finish(uint256 id, Progress storage g, Redemption calldata r) private {
         g.state = State.Settled;
+        STAKING.freeze(r.pool, r.server, false);
         uint256 rest = LEDGER.balanceOf(r.pool, AccountKind.Case, _keyOf(id));
         uint256 vesting;
         if (!STAKING.serverOf(r.pool, r.server).convicted) {
@@ -363,7 +364,7 @@ contract Audits is IAudits {
         }
         Span calldata span = spans[i];
         _requireMessages(r, span, leaf);
-        _requireSeat(p, r, _redemptions[id].until, leaf.request.seat);
+        _requireSeat(p, r, leaf.request.seat);
         units = p.units(leaf.response.promptTokens, leaf.response.outputTokens);
         // Else a liar's stake could go to a user of its own, as compensation for a response that is too large to exist.
         uint256 limit = _min(leaf.request.maxUnits, p.limits.maxUnits);
@@ -398,19 +399,13 @@ contract Audits is IAudits {
         );
     }
 
-    /// @dev The seat that answered still was the server's when the draw froze its stake. A draw that came late must not trap a
-    /// server whose seat has left since: what was redeemed in time can be opened for ever.
-    function _requireSeat(PoolParams memory p, Redemption calldata r, uint256 until, uint64 seat)
-        private
-        view
-    {
+    /// @dev The seat that answered was bonded when the redemption froze its stake. Its stake outlasts every voucher that it
+    /// answers for, so whoever redeems in time can open.
+    function _requireSeat(PoolParams memory p, Redemption calldata r, uint64 seat) private view {
         IStaking.Seat memory s = STAKING.seatOf(r.pool, seat);
-        uint256 vested = (uint256(r.epoch) + 1) * p.windows.epoch + p.windows.vesting;
-        require(
-            s.owner == r.server
-                && (s.exitAt == 0 || s.exitAt > until - p.windows.audit || s.exitAt >= vested),
-            NotServersSeat(seat, r.server)
-        );
+        // The draw's round is later than the redemption by its delay: a little more than needed.
+        uint256 frozenAt = Clocks.read(p.basis.beacon).timeOf(r.round);
+        require(s.owner == r.server && (s.exitAt == 0 || s.exitAt > frozenAt), NotServersSeat(seat, r.server));
     }
 
     /// @dev The seat holds a stake: one whose stake is gone must not stand in for a full one. Where all have left, who knows a full

@@ -18,9 +18,6 @@ import { Span } from "./types/Redemptions.sol";
 
 /// @title Lanes: see ILanes.
 contract Lanes is SignedMessages, ILanes {
-    /// @dev Audits that the Audit account is filled up to, out of what redemptions burn.
-    uint256 private constant AUDITS_IN_STOCK = 4;
-
     address public immutable POOLS;
     ILedger public immutable LEDGER;
     IStaking public immutable STAKING;
@@ -72,6 +69,13 @@ contract Lanes is SignedMessages, ILanes {
         LEDGER.move(pool, AccountKind.Free, key, AccountKind.Balance, key, balance);
         LEDGER.move(pool, AccountKind.Free, key, AccountKind.Bond, key, bond);
         emit FundsAdded(pool, msg.sender, balance, bond);
+    }
+
+    /// @inheritdoc ILanes
+    function fundAudits(bytes32 pool, uint256 amount) external {
+        require(PoolStore.load(POOLS, pool).isAudited(), NotAudited(pool));
+        LEDGER.move(pool, AccountKind.Free, keyOf(msg.sender), AccountKind.Audit, 0, amount);
+        emit AuditsFunded(pool, msg.sender, amount);
     }
 
     /// @inheritdoc ILanes
@@ -457,7 +461,7 @@ contract Lanes is SignedMessages, ILanes {
     /// @dev What of the burn goes to the account that pays audits, until it holds enough for some.
     function _stock(PoolParams memory p, Batch memory batch) private view returns (uint256) {
         uint256 held = LEDGER.balanceOf(batch.pool, AccountKind.Audit, 0);
-        uint256 full = AUDITS_IN_STOCK * p.auditBudget();
+        uint256 full = p.auditStock();
         uint256 room = full > held ? full - held : 0;
         return room < batch.burnt ? room : batch.burnt;
     }

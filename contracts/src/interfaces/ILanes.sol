@@ -20,6 +20,7 @@ interface ILanes is ISignedMessages {
     }
 
     event FundsAdded(bytes32 indexed pool, address indexed user, uint256 balance, uint256 bond);
+    event AuditsFunded(bytes32 indexed pool, address indexed from, uint256 amount);
     event ExitRequested(bytes32 indexed pool, address indexed user, uint256 due);
     event ExitCancelled(bytes32 indexed pool, address indexed user);
     event Exited(bytes32 indexed pool, address indexed user, uint256 paidOut, uint256 burnt);
@@ -87,10 +88,15 @@ interface ILanes is ISignedMessages {
     error VestingClosed(bytes32 pool, address server, uint32 epoch, uint256 freeAt);
     error ServerFrozen(bytes32 pool, address server);
     error Convicted(bytes32 pool, address server);
+    error NotAudited(bytes32 pool);
     error NotModule(address caller);
 
     /// @notice Moves Free money of the caller into its balance and bond.
     function fund(bytes32 pool, uint256 balance, uint256 bond) external;
+
+    /// @notice Gives Free money of the caller to the pool's stock for audits, for good: a server whose redemption waits for the stock
+    /// to fill need not wait.
+    function fundAudits(bytes32 pool, uint256 amount) external;
 
     /// @notice Starts the caller's exit: servers stop serving it, redemptions and claims go on for `exitWindow`.
     function requestExit(bytes32 pool) external;

@@ -13,7 +13,8 @@ enum Condition {
     Participation, // honest servers, users and jurors earn
     Windows, // nothing leaves while it can still be claimed
     Bond, // a user's bond pays its first checks and a dispute
-    Jury // colluders neither frame nor block often
+    Jury, // colluders neither frame nor block often
+    Audits // a redemption's reward carries its audits, so that none is too large to be audited
 }
 
 /// @title The enforced conditions, in integers, decided to the last unit.
@@ -39,6 +40,7 @@ library Conditions {
         require(_windows(p, period), PoolRefused(Condition.Windows));
         require(_bond(p), PoolRefused(Condition.Bond));
         require(_jury(p, p.limits.firstJury) && _jury(p, p.limits.secondJury), PoolRefused(Condition.Jury));
+        require(_audits(p), PoolRefused(Condition.Audits));
     }
 
     /// @notice S_net: what a conviction costs a server that is also the user, the other server and the jury.
@@ -80,12 +82,13 @@ library Conditions {
             && p.limits.promptWeight <= 1 << 16 && p.limits.outputWeight <= 1 << 16 && p.limits.stride > 0
             && p.limits.setSize > 0 && p.limits.setSize <= 32 && p.limits.firstJury >= 3
             && p.limits.secondJury > p.limits.firstJury && 3 * uint256(p.rates.collusion) < THOUSAND
-            && p.rates.discount <= THOUSAND && p.windows.epoch > 0 && p.windows.epoch >= period && _audits(p)
-            && p.challengeRate(p.limits.maxUnits) <= RATE_ONE && p.rates.challengeFixed <= RATE_ONE
-            && p.rates.challengeUnit <= RATE_ONE && p.challengeRate(1) > 0;
+            && p.rates.discount <= THOUSAND && p.windows.epoch > 0 && p.windows.epoch >= period
+            && _auditDomain(p) && p.challengeRate(p.limits.maxUnits) <= RATE_ONE
+            && p.rates.challengeFixed <= RATE_ONE && p.rates.challengeUnit <= RATE_ONE
+            && p.challengeRate(1) > 0;
     }
 
-    function _audits(PoolParams memory p) private pure returns (bool) {
+    function _auditDomain(PoolParams memory p) private pure returns (bool) {
         return !p.isAudited()
             || (p.rates.auditFixed <= RATE_ONE
                 && p.rates.auditUnit <= RATE_ONE
@@ -181,6 +184,14 @@ library Conditions {
         uint256 m = p.limits.maxUnits;
         uint256 prize = 2 * (uint256(p.prices.seatStake) / 3 + p.fee(m) + p.baseFee(m)) + p.juryBudget();
         return frame * prize * THOUSAND < (RATE_ONE - frame) * (THOUSAND - p.rates.collusion) * p.juryBudget();
+    }
+
+    /// @dev `a0·B ≤ R0` and `a1·B ≤ R` with an audit's budget `B = n·R_V + J`: for every redemption the expected number of audits
+    /// costs no more than its reward, so a stock of one budget covers what rounding that number up adds.
+    function _audits(PoolParams memory p) private pure returns (bool) {
+        uint256 budget = p.auditBudget();
+        return p.rates.auditFixed * budget <= uint256(p.prices.rewardFixed) << 64
+            && p.rates.auditUnit * budget <= uint256(p.prices.rewardUnit) << 64;
     }
 
     function _ceilDiv(uint256 a, uint256 b) private pure returns (uint256) {

@@ -15,6 +15,7 @@ using {
     juryBudget,
     isAudited,
     auditBudget,
+    auditStock,
     auditRate,
     checkCredit,
     checkReserve,
@@ -102,6 +103,8 @@ struct PoolParams {
 
 /// @dev Denominator of `collusion` and `discount`.
 uint256 constant THOUSAND = 1000;
+/// @dev Audits that a pool's stock for them is filled up to, out of what redemptions burn.
+uint256 constant AUDITS_IN_STOCK = 4;
 /// @dev A rate of one.
 uint256 constant RATE_ONE = 1 << 64;
 
@@ -185,6 +188,11 @@ function auditRate(PoolParams memory p, uint256 count, uint256 m) pure returns (
 /// @dev What an audit may cost: its validators and both juries.
 function auditBudget(PoolParams memory p) pure returns (uint256) {
     return uint256(p.prices.auditPay) * p.limits.auditSize + p.juryBudget();
+}
+
+/// @dev What the Audit account is filled up to.
+function auditStock(PoolParams memory p) pure returns (uint256) {
+    return AUDITS_IN_STOCK * auditBudget(p);
 }
 
 /// @dev E-money that a redemption of `count` responses and `m` units puts into the user's check account: the expected

@@ -95,9 +95,27 @@ contract ConditionsTest is AssayTest {
         _refused(Condition.Domain);
     }
 
-    function test_Audits() public {
+    function test_AuditsNeedValidators() public {
         p.rates.auditFixed = 1;
         _refused(Condition.Domain);
+    }
+
+    /// @dev An audit may cost 3·1,100 + 14·1,500 = 24,300: 20 of it are 20 a response, 3 are 3 a unit.
+    function test_Audits() public {
+        _audited(uint128((uint256(20) << 64) / 24_300), 0);
+        _accepted();
+        _audited(uint128((uint256(20) << 64) / 24_300 + 1), 0);
+        _refused(Condition.Audits);
+        _audited(0, uint128((uint256(3) << 64) / 24_300));
+        _accepted();
+        _audited(0, uint128((uint256(3) << 64) / 24_300 + 1));
+        _refused(Condition.Audits);
+    }
+
+    function _audited(uint128 fixed_, uint128 unit) private {
+        (p.rates.auditFixed, p.rates.auditUnit) = (fixed_, unit);
+        (p.prices.auditPay, p.limits.auditSize, p.prices.feeFixed) = (1_100, 3, 100);
+        (p.windows.audit, p.windows.vesting, p.windows.unbonding) = (20, 140, 240);
     }
 
     /// @dev Two thirds of S cover 35,180 of payouts and 2J = 42,000.

@@ -7,7 +7,7 @@ import { ISampling } from "../../src/interfaces/ISampling.sol";
 import { Hashes } from "../../src/libraries/Hashes.sol";
 import { PanelState } from "../../src/libraries/Panels.sol";
 import { AccountKind } from "../../src/types/Accounts.sol";
-import { Role, Voucher } from "../../src/types/Messages.sol";
+import { Role } from "../../src/types/Messages.sol";
 import { RedemptionPlayers } from "./RedemptionPlayers.sol";
 
 /// @dev Audits of what was redeemed, from the draw to the last juror. Honest servers open what is drawn at once, honest
@@ -27,7 +27,6 @@ abstract contract AuditPlayers is RedemptionPlayers {
     }
 
     Trial[] internal trials;
-    uint64 private _fillers;
 
     // ------------------------------------------------------------------------------------------------------- draws
 
@@ -39,6 +38,39 @@ abstract contract AuditPlayers is RedemptionPlayers {
             if (_drawLot(lot, _mixed(dice))) _stepOn(first, _mixed(dice));
             return;
         }
+    }
+
+    /// @dev A server does not wait for others to fill the stock: it pays what is lacking, and draws.
+    function fundAudits(uint256 pick, uint256 dice) external move(0) {
+        for (uint256 i; i < lots.length; ++i) {
+            uint256 lot = (pick % lots.length + i) % lots.length;
+            if (lots[lot].isDrawn || _drawLot(lot, dice)) continue;
+            allowed[lots[lot].r.server] -= int256(_fund(lot));
+            assertTrue(_drawLot(lot, dice), "8: a server can have its redemption drawn");
+            return;
+        }
+    }
+
+    /// @dev What stock and reward lack of a redemption's audits, paid by its server.
+    function _fund(uint256 lot) private returns (uint256 lacking) {
+        IAudits.Redemption memory r = lots[lot].r;
+        bool isConvicted = staking.serverOf(pool, r.server).convicted;
+        lacking = _drawnBy(lot) * params.auditBudget() - stock() - (isConvicted ? 0 : r.reward);
+        uint256 free = balanceOf(AccountKind.Free, r.server);
+        if (free < lacking) {
+            ledger.deposit(pool, r.server, lacking - free);
+            allowed[r.server] += int256(lacking - free);
+        }
+        vm.prank(r.server);
+        lanes.fundAudits(pool, lacking);
+        ++count["fund audits"];
+    }
+
+    /// @dev How many audits a redemption's round, which is on-chain, draws.
+    function _drawnBy(uint256 lot) private returns (uint256) {
+        Job memory job;
+        (job.id, job.r) = (lots[lot].id, lots[lot].r);
+        return auditsOf(job, setRound(job.r.round, 0));
     }
 
     /// @dev Takes new audits on for some steps, else time passes all of them by.
@@ -317,8 +349,8 @@ abstract contract AuditPlayers is RedemptionPlayers {
 
     function _convicted(uint64 seat, address server, Money memory m) private {
         uint256 kept = burnBalance() + reserveBalance(seat) - m.kept - m.vesting;
-        // A draw that came late may find a seat that has left: the reward is what its server loses.
-        if (m.seat < params.prices.seatStake) ++count["convict an empty seat"];
+        // Fines may have taken of it: the reward is what its server loses.
+        if (m.seat < params.prices.seatStake) ++count["convict a fined seat"];
         else assertGe(kept, 2 * params.juryBudget(), "5: at least 2J is burnt or set aside");
         assertEq(balanceOf(AccountKind.Vesting, server), 0, "5: forfeits are burnt");
         _isSlashed[seat] = true;
@@ -347,6 +379,7 @@ abstract contract AuditPlayers is RedemptionPlayers {
         if (!staking.serverOf(pool, server).convicted) vests[server] += lot.r.reward - lot.advance + back;
         // What neither the stock nor a liar paid of its audits.
         allowed[server] -= int256(lot.advance - back);
+        if (back < lot.advance && isHonest[server]) ++count["an honest server pays for its audits"];
         epochsOf[server].push(lot.r.epoch);
         ++count["redemption settled"];
     }
@@ -454,35 +487,18 @@ abstract contract AuditPlayers is RedemptionPlayers {
 
     // ---------------------------------------------------------------------------------------------------------- end
 
-    /// @dev Draws and ends all audits; where the stock is short, what others redeem fills it.
+    /// @dev Draws and ends all audits; where the stock is short, their server fills it.
     function finishAudits() external move(1) {
         for (uint256 i; i < lots.length; ++i) {
             if (lots[i].isDrawn || _drawLot(i, i)) continue;
-            _fill();
-            assertTrue(_drawLot(i, i), "8: a full stock covers every draw");
+            allowed[lots[i].r.server] -= int256(_fund(i));
+            assertTrue(_drawLot(i, i), "8: every redemption is drawn");
         }
         for (uint256 i; i < trials.length; ++i) {
             _finishAudit(trials[i], i);
         }
         for (uint256 i; i < lots.length; ++i) {
             assertTrue(lots[i].isOver, "8: every redemption ends");
-        }
-    }
-
-    /// @dev Redemptions of the largest responses, which stay undrawn.
-    function _fill() private {
-        ledger.deposit(pool, user, 600_000);
-        vm.prank(user);
-        lanes.fund(pool, 600_000, 0);
-        (uint256 server, bool found) = _server(0);
-        assertTrue(found && _isOpen(), "somebody serves");
-        while (stock() < 4 * params.auditBudget()) {
-            Voucher memory v = voucher(server, 1_000 + ++_fillers, 20, 20, 20_000);
-            (Voucher[] memory vouchers, bytes[] memory signatures) = batchOf(v);
-            vm.prank(servers[server]);
-            lanes.redeem(pool, servers[server], vouchers, signatures);
-            ++redemptions;
-            waits[servers[server]] += params.payFor(20, 20_000);
         }
     }
 

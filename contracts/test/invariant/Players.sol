@@ -96,6 +96,8 @@ abstract contract Players is AuditTest {
         p = super.poolParams();
         p.rates.auditFixed = AUDITED ? (uint128(1) << 64) / 40 : 0;
         p.rates.auditUnit = AUDITED ? (uint128(1) << 64) / 5_000 : 0;
+        // A redemption's reward carries its audits.
+        (p.prices.rewardFixed, p.prices.rewardUnit) = AUDITED ? (uint96(608), uint96(5)) : (20, 3);
     }
 
     // ---------------------------------------------------------------------------------------------------- plumbing

@@ -11,7 +11,7 @@ abstract contract Campaign is Test {
     function _begin(bool audited) internal {
         watch = new Watch(audited);
         watch.setUp();
-        bytes4[] memory selectors = new bytes4[](26);
+        bytes4[] memory selectors = new bytes4[](27);
         selectors[0] = watch.deposit.selector;
         selectors[1] = watch.depart.selector;
         selectors[2] = watch.flush.selector;
@@ -38,6 +38,7 @@ abstract contract Campaign is Test {
         selectors[23] = watch.proceedAudit.selector;
         selectors[24] = watch.finishAudit.selector;
         selectors[25] = watch.meddle.selector;
+        selectors[26] = watch.fundAudits.selector;
         targetContract(address(watch));
         targetSelector(FuzzSelector({ addr: address(watch), selectors: selectors }));
     }
@@ -135,6 +136,8 @@ contract ProtocolInvariantTest is Campaign {
             "pay an audit's juror",
             "fine an audit's juror",
             "finish audit",
+            "fund audits",
+            "an honest server pays for its audits",
             "meddle"
         ];
         vm.setEnv("ASSAY_INVARIANT_RUNS", "0");

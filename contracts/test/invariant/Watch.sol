@@ -92,7 +92,7 @@ contract Watch is Handler {
         }
     }
 
-    /// @dev 6. Who is accused or audited is frozen: the counts are those of what is open.
+    /// @dev 6. Who is accused, or has redeemed and not settled its audits, is frozen: the counts are those of what is open.
     function frozen() external view {
         uint256[] memory open = new uint256[](servers.length);
         for (uint256 i; i < cases.length; ++i) {
@@ -101,7 +101,7 @@ contract Watch is Handler {
             if (cases[i].record.validator != address(0)) ++open[indexOf[cases[i].record.validator]];
         }
         for (uint256 i; i < lots.length; ++i) {
-            if (lots[i].isDrawn && !lots[i].isOver) ++open[indexOf[lots[i].r.server]];
+            if (!lots[i].isOver) ++open[indexOf[lots[i].r.server]];
         }
         for (uint256 s; s < servers.length; ++s) {
             assertEq(staking.serverOf(pool, servers[s]).freezes, open[s], "6");

@@ -2,10 +2,11 @@
 pragma solidity 0.8.37;
 
 import { IAudits } from "../../src/interfaces/IAudits.sol";
+import { IDisputes } from "../../src/interfaces/IDisputes.sol";
 import { IBeacon } from "../../src/interfaces/IBeacon.sol";
 import { ILanes } from "../../src/interfaces/ILanes.sol";
 import { IStaking } from "../../src/interfaces/IStaking.sol";
-import { AccountKind } from "../../src/types/Accounts.sol";
+import { AccountKind, keyOf } from "../../src/types/Accounts.sol";
 import { Voucher } from "../../src/types/Messages.sol";
 import { Span } from "../../src/types/Redemptions.sol";
 import { AuditTest } from "../utils/AuditTest.sol";
@@ -49,7 +50,7 @@ contract AuditsDrawTest is AuditTest {
         IAudits.Redemption memory r = recordOf(0, spans);
         assertEq(r.count, 10);
         assertEq(r.units, 1_100);
-        assertEq(r.reward, 10 * 20 + 1_100 * 3);
+        assertEq(r.reward, 10 * 243 + 1_100 * 3);
         vm.expectEmit(address(audits));
         emit IAudits.Registered(1, pool, servers[0], r, spans);
         vm.prank(servers[0]);
@@ -57,7 +58,7 @@ contract AuditsDrawTest is AuditTest {
         assertEq(uint8(audits.progressOf(1).state), uint8(IAudits.State.Registered));
         assertEq(_vesting(0), r.reward, "the reward is there");
         assertEq(lanes.vestingOf(pool, servers[0], r.epoch), 0, "and does not vest");
-        assertEq(_freezes(0), 0);
+        assertEq(_freezes(0), 1, "nothing leaves before the draw");
     }
 
     /// @dev The parts of a later redemption begin where the one before ended.
@@ -171,8 +172,8 @@ contract AuditsDrawTest is AuditTest {
     function test_AnUnsettledRedemptionDoesNotVest() public {
         Job memory job = redeemEven(0, 7, 10, RIGHT);
         _warpToFree(job);
+        vm.expectRevert(abi.encodeWithSelector(ILanes.ServerFrozen.selector, pool, servers[0]));
         _release(0, job.r.epoch);
-        assertEq(balanceOf(AccountKind.Free, servers[0]), 1_000_000);
         audit(job, 0, 0, 0);
         _release(0, job.r.epoch);
         assertEq(balanceOf(AccountKind.Free, servers[0]), 1_000_000 + job.r.reward);
@@ -298,27 +299,108 @@ contract AuditsDrawTest is AuditTest {
         assertEq(_freezes(0), 1, "once for all of them");
     }
 
-    /// @dev A redemption may be so large that a full stock and its whole reward never cover what its draw reserves, where a pool's
-    /// audits reserve more than its responses earn. Its reward is lost, so a server redeems such a pool's lanes often.
-    function test_RevertWhen_ARedemptionIsTooLargeForAFullStock() public {
+    /// @dev Where nobody draws, neither stake nor earlier rewards leave: the draw still finds what it may take.
+    function test_NothingLeavesBeforeALateDraw() public {
+        Job memory first = redeemEven(0, 7, 10, RIGHT);
+        audit(first, 0, 0, 0);
+        Job memory job = redeemEven(0, 8, 10, WRONG);
+        vm.startPrank(servers[0]);
+        for (uint64 seat = seatOf(0); seat < seatOf(0) + SEATS; ++seat) {
+            staking.unbond(pool, seat);
+        }
+        skip(1_000);
+        vm.expectRevert(abi.encodeWithSelector(IStaking.ServerFrozen.selector, pool, servers[0], 1));
+        staking.withdraw(pool, seatOf(0));
+        vm.stopPrank();
+        vm.expectRevert(abi.encodeWithSelector(ILanes.ServerFrozen.selector, pool, servers[0]));
+        _release(0, first.r.epoch);
         fillStock();
-        Voucher memory v = voucher(0, 7, 1_000, 1_000, 110_000);
-        (Voucher[] memory vouchers, bytes[] memory signatures) = batchOf(v);
-        vm.prank(servers[0]);
-        lanes.redeem(pool, servers[0], vouchers, signatures);
+        bytes32 randomness = audit(job, 1, 0, 0);
+        IAudits.Audit memory a = openDrawn(job, 0, randomness);
+        validated(job.id, 0, a);
+        audits.settle(job.id, 0, job.r, a);
+        assertTrue(staking.serverOf(pool, servers[0]).convicted);
+        assertEq(seatBalance(seatOf(0)), params.prices.seatFloat);
+        assertEq(_vesting(0), 0, "the earlier reward too");
+        assertConserved();
+    }
+
+    /// @dev Condition Audits: one budget in the stock and its own reward let any redemption be drawn, however large.
+    function testFuzz_OneBudgetAndTheRewardCoverEveryRedemption(uint64 count, uint64 units, bytes32 seed)
+        public
+    {
+        fillStock();
+        count = uint64(bound(count, 1, 200));
+        units = uint64(bound(units, count, uint256(count) * params.limits.maxUnits));
+        vm.prank(address(audits));
+        ledger.move(pool, AccountKind.Audit, 0, AccountKind.Free, keyOf(servers[4]), 3 * params.auditBudget());
         Span[] memory spans = new Span[](1);
-        spans[0] = Span(user, 7, 0, 1_000, 0, 110_000, v.root);
-        IAudits.Redemption memory r = recordOf(0, spans);
+        spans[0] = Span(user, 7, 0, count, 0, units, "root");
         Job memory job;
-        (job.id, job.r) = (++redemptions, r);
-        reach(r.round, RIGHT);
-        uint256 n = auditsOf(job, RIGHT);
-        assertGe(n, 20);
+        (job.id, job.r) = (++redemptions, recordOf(0, spans));
+        // As a redemption does; what it burns stays out of the stock.
+        vm.startPrank(address(lanes));
+        ledger.move(
+            pool, AccountKind.Balance, keyOf(user), AccountKind.Vesting, keyOf(servers[0]), job.r.reward
+        );
+        audits.register(pool, servers[0], job.r.epoch, job.r.reward, spans);
+        vm.stopPrank();
+        seed = keccak256(abi.encode(seed)); // never 0, which no round has
+        reach(job.r.round, seed);
+        uint256 n = auditsOf(job, seed);
+        audits.draw(job.id, job.r);
+        assertEq(audits.progressOf(job.id).audits, n);
+        assertEq(reserveOf(job.id), n * params.auditBudget());
+        assertConserved();
+    }
+
+    /// @dev Who does not want to wait for others' burns pays what the stock lacks.
+    function test_AServerFillsTheStockItself() public {
+        Job memory job = redeemEven(0, 7, 10, RIGHT);
+        reach(job.r.round, randomnessFor(job, 1, 0, 0));
+        uint256 lacking = params.auditBudget() - stock() - job.r.reward;
+        vm.startPrank(servers[0]);
+        lanes.fundAudits(pool, lacking - 1);
         vm.expectRevert(
             abi.encodeWithSelector(
-                IAudits.AuditsNotFunded.selector, n * params.auditBudget(), stock() + r.reward
+                IAudits.AuditsNotFunded.selector, params.auditBudget(), params.auditBudget() - 1
             )
         );
-        audits.draw(job.id, r);
+        audits.draw(job.id, job.r);
+        vm.expectEmit(address(lanes));
+        emit ILanes.AuditsFunded(pool, servers[0], 1);
+        lanes.fundAudits(pool, 1);
+        audits.draw(job.id, job.r);
+        vm.stopPrank();
+        assertEq(audits.progressOf(job.id).audits, 1);
+        assertEq(_free(0), 1_000_000 - lacking);
+        assertConserved();
+    }
+
+    function test_RevertWhen_TheStockIsFundedWithMoreThanIsFree() public {
+        vm.prank(servers[0]);
+        vm.expectRevert();
+        lanes.fundAudits(pool, 1_000_001);
+    }
+
+    /// @dev Its reward is burnt, so it draws no more audits than a full stock pays, and ends.
+    function test_AConvictedServersLargeRedemptionEnds() public {
+        Job memory job = redeemEven(0, 7, 600, RIGHT);
+        (, IDisputes.Record memory r) = convicted(0, 1);
+        settleAllJurors(r.response, 1);
+        fillStock();
+        reach(job.r.round, RIGHT);
+        assertGt(auditsOf(job, RIGHT), 4);
+        audits.draw(job.id, job.r);
+        assertEq(audits.progressOf(job.id).audits, 4);
+        assertEq(stock(), 0);
+        skip(params.windows.audit + 1);
+        for (uint32 index; index < 4; ++index) {
+            audits.convictSilent(job.id, index, job.r, 0);
+        }
+        assertEq(uint8(audits.progressOf(job.id).state), uint8(IAudits.State.Settled));
+        assertEq(stock(), 4 * params.auditBudget());
+        assertEq(_freezes(0), 0);
+        assertConserved();
     }
 }

@@ -362,8 +362,8 @@ contract AuditsOpenTest is AuditTest {
         _refused(job, leafOf(job.parts[0], 0), abi.encodeWithSelector(IAudits.NotDrawn.selector, 1, 2_010));
     }
 
-    /// @dev A server that redeemed in time opens its audit also when the draw came so late that the seat which answered has left.
-    function test_ALateDrawDoesNotTrapASeatThatHasLeft() public {
+    /// @dev A seat that leaves after the redemption answers for it, however late the draw comes; until then its stake stays.
+    function test_ALateDrawFindsALeavingSeat() public {
         Job memory job = redeemEven(0, 7, 10, RIGHT);
         vm.prank(servers[0]);
         staking.unbond(pool, seatOf(0));
@@ -376,7 +376,32 @@ contract AuditsOpenTest is AuditTest {
         assertEq(lanes.vestingOf(pool, servers[0], job.r.epoch), job.r.reward);
     }
 
-    /// @dev A seat that left before what was redeemed had vested does not answer for it.
+    /// @dev To the second: a stake that could have left before the redemption froze it does not answer.
+    function test_TheSeatMustOutlastTheRedemption() public {
+        fillStock();
+        vm.prank(servers[0]);
+        staking.unbond(pool, seatOf(0));
+        uint256 exitAt = staking.seatOf(pool, seatOf(0)).exitAt;
+        Entry[] memory entries = evenLane(0, 7, 10, RIGHT);
+        uint256 snapshot = vm.snapshotState();
+        for (uint256 late; late < 2; ++late) {
+            vm.warp(exitAt - 3 + late);
+            Job memory job = redeemParts(0, partsOf(entries, 0, 10));
+            audit(job, 1, 0, 6);
+            if (late == 0) {
+                openAt(job, 0, 0, 6);
+            } else {
+                _refused(
+                    job,
+                    leafOf(job.parts[0], 6),
+                    abi.encodeWithSelector(IAudits.NotServersSeat.selector, seatOf(0), servers[0])
+                );
+            }
+            vm.revertToState(snapshot);
+        }
+    }
+
+    /// @dev A seat that had left before does not answer for it.
     function test_RevertWhen_TheSeatHadLeftBeforeTheRedemption() public {
         fillStock();
         vm.prank(servers[0]);

@@ -246,6 +246,8 @@ contract AuditBoundsTest is Bounds {
         p = super.poolParams();
         p.limits.auditSize = 16;
         p.rates.auditFixed = (uint128(1) << 64) / 200;
+        p.rates.auditUnit = (uint128(1) << 64) / 40_000;
+        p.prices.rewardFixed = 546;
         (p.limits.firstJury, p.limits.secondJury) = (30, 31);
         p.limits.maxInputBytes = 64 * 1024;
     }
@@ -289,7 +291,7 @@ contract AuditBoundsTest is Bounds {
     function test_AnAuditOfTwoHundredLanes() public {
         _fill();
         Job memory job = _redeem(_lanes());
-        uint256 n = 3;
+        uint256 n = 2;
         reach(job.r.round, randomnessFor(job, n, LANES - 1, 0));
         _fits(address(audits), abi.encodeCall(audits.draw, (job.id, job.r)), 110_000);
         IAudits.Leaf memory leaf = leafOf(job.parts[LANES - 1], 0);

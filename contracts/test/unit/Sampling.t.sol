@@ -315,17 +315,18 @@ contract SamplingTest is AuditTest {
     /// @dev A commitment names its committer: another's is worth nothing.
     function test_ACopiedCommitmentDoesNotCount() public {
         ISampling.Assertion memory a = _drawn(RIGHT);
-        assertNotEq(_owner(0), _owner(1));
+        uint256 other = _owner(0) != _owner(1) ? 1 : 2;
+        assertNotEq(_owner(0), _owner(other));
         _commit(a, 0, 1, RIGHT);
         bytes32 copied =
             Hashes.commitment(Role.Validator, _owner(0), sampling.subjectOf(address(this), ID), RIGHT);
-        vm.prank(_owner(1));
-        sampling.commit(address(this), ID, a, one(1), copied);
+        vm.prank(_owner(other));
+        sampling.commit(address(this), ID, a, one(other), copied);
         vm.warp(uint256(_state().commitEnd) + 1);
         sampling.propose(address(this), ID, a, RIGHT);
         judge(address(this), ID, RIGHT);
         _assertStanding(0, ISampling.Standing.Paid);
-        _assertStanding(1, ISampling.Standing.Wrong);
+        _assertStanding(other, ISampling.Standing.Wrong);
     }
 
     // ---------------------------------------------------------------------------------------------------- refusals

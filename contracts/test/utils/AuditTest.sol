@@ -113,6 +113,7 @@ abstract contract AuditTest is AssayTest {
 
     function poolParams() internal view virtual override returns (PoolParams memory p) {
         p = super.poolParams();
+        p.prices.rewardFixed = 243;
         p.prices.feeFixed = 100;
         p.prices.auditPay = 1_100;
         p.rates.auditFixed = (uint128(1) << 64) / 100;
@@ -380,6 +381,27 @@ abstract contract AuditTest is AssayTest {
         sampling.draw(client, id, a);
     }
 
+    /// @dev Finds a value for the panel's round with which every validator can commit.
+    function drawActivePanel(address client, bytes32 id, ISampling.Assertion memory a) internal {
+        uint64 round = sampling.panelOf(client, id).round;
+        for (uint256 i;; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            reach(round, keccak256(abi.encode("panel", round, i)));
+            sampling.draw(client, id, a);
+            if (_allActive(client, id)) return;
+            vm.revertToState(snapshot);
+        }
+    }
+
+    /// @dev Seats of servers that were convicted meanwhile can't commit.
+    function _allActive(address client, bytes32 id) private view returns (bool) {
+        uint256 size = sampling.panelOf(client, id).size;
+        for (uint256 i; i < size; ++i) {
+            if (!staking.isActive(pool, sampling.seatOfValidator(client, id, i))) return false;
+        }
+        return true;
+    }
+
     function commitPanel(
         address client,
         bytes32 id,
@@ -460,10 +482,10 @@ abstract contract AuditTest is AssayTest {
 
     /// @dev All validators find RIGHT; where the server committed to something else, so does the jury.
     function validated(uint256 id, uint32 index, IAudits.Audit memory a) internal {
-        drawAudit(id, index, a);
+        bytes32 assertion = audits.assertionOf(id, index);
+        drawActivePanel(address(audits), assertion, assertionOf(a));
         commitAudit(id, index, a, 0, N, RIGHT);
         proposeAudit(id, index, a, RIGHT);
-        bytes32 assertion = audits.assertionOf(id, index);
         (ISampling.Outcome outcome,,,) = sampling.outcomeOf(address(audits), assertion);
         if (outcome != ISampling.Outcome.Decided) judge(address(audits), assertion, RIGHT);
     }

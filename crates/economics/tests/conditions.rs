@@ -86,6 +86,7 @@ fn pool() -> PoolParams {
 fn audited_pool() -> PoolParams {
     let mut p = pool();
     p.prices.auditPay = amount(1_100);
+    p.prices.rewardFixed = amount(35);
     p.rates.auditFixed = ONE / 1_000;
     p.limits.auditSize = 2;
     p.windows.audit = 4;
@@ -166,7 +167,7 @@ fn every_condition_is_decided_to_the_last_unit() {
         change(&mut p);
         first_broken(&p, 1)
     };
-    let refused: [(Condition, Change); 30] = [
+    let refused: [(Condition, Change); 32] = [
         (Condition::Domain, |p| p.basis.token = Address::ZERO),
         (Condition::Domain, |p| p.limits.maxUnits = 0),
         (Condition::Domain, |p| p.limits.maxUnits = (1 << 24) + 1),
@@ -182,9 +183,9 @@ fn every_condition_is_decided_to_the_last_unit() {
         (Condition::Domain, |p| p.limits.auditSize = 0),
         (Condition::Domain, |p| p.limits.auditSize = 17),
         (Condition::Domain, |p| p.windows.epoch = 0),
-        (Condition::Coverage, |p| p.prices.seatStake = amount(156_268)),
+        (Condition::Coverage, |p| p.prices.seatStake = amount(156_291)),
         (Condition::Deterrence, |p| p.rates.challengeFixed = ONE / 200),
-        (Condition::Forfeiture, |p| p.prices.outsideGain = amount(23)),
+        (Condition::Forfeiture, |p| p.prices.outsideGain = amount(38)),
         (Condition::PositiveBurn, |p| p.prices.checkFixed = amount(36)), // 18 + 2.2 > 20
         (Condition::PositiveBurn, |p| p.prices.auditPay = amount(5_001)), // 10 + 10.002 > 20
         (Condition::PositiveBurn, |p| {
@@ -197,8 +198,10 @@ fn every_condition_is_decided_to_the_last_unit() {
         (Condition::Windows, |p| p.windows.vesting = 85),
         (Condition::Windows, |p| (p.windows.audit, p.windows.publish) = (0, 12)),
         (Condition::Windows, |p| p.windows.unbonding = 145),
-        (Condition::Bond, |p| p.prices.minBond = amount(105_639)),
+        (Condition::Bond, |p| p.prices.minBond = amount(105_654)),
         (Condition::Jury, |p| (p.rates.collusion, p.prices.jurorPay) = (333, amount(1_300))),
+        (Condition::Audits, |p| p.prices.rewardFixed = amount(32)), // (30,000 + 2 · 1,100)/1000 = 32.2
+        (Condition::Audits, |p| p.rates.auditUnit = ONE * 3 / 32_200 + 1),
     ];
     for (i, (condition, change)) in refused.into_iter().enumerate() {
         assert_eq!(broken(audited_pool(), change), Some(condition), "{i}");
@@ -206,16 +209,16 @@ fn every_condition_is_decided_to_the_last_unit() {
     let accepted: [Change; 14] = [
         |_| (),
         |p| p.limits.auditSize = 1,
-        |p| p.prices.seatStake = amount(156_269), // its third is rounded down
-        |p| p.prices.outsideGain = amount(22),
+        |p| p.prices.seatStake = amount(156_292), // its third is rounded down
+        |p| p.prices.outsideGain = amount(37),
         |p| p.prices.checkFixed = amount(35),
-        |p| p.prices.auditPay = amount(5_000),
-        |p| (p.prices.auditPay, p.rates.auditUnit) = (amount(4_600), ONE / 4_000),
+        |p| p.prices.auditPay = amount(2_500), // (30,000 + 2 · 2,500)/1000 = 35
+        |p| p.rates.auditUnit = ONE * 3 / 32_200,
         |p| p.rates.collusion = 333,
         |p| p.prices.jurorPay = amount(1_100),
         |p| p.prices.jurorPenalty = amount(1_001),
         |p| p.windows.epoch = 1,
-        |p| p.prices.minBond = amount(105_640),
+        |p| p.prices.minBond = amount(105_655),
         |p| (p.rates.challengeFixed, p.rates.challengeUnit) = (HALF - 1_000, 1),
         // Without audits nothing asks for their size, pay and window.
         |p| {

@@ -244,7 +244,7 @@ impl Index {
                     p.exits.insert(e.user, low(e.due));
                 }
             }
-            E::FundsAdded(_) | E::Delivered(_) => {}
+            E::FundsAdded(_) | E::AuditsFunded(_) | E::Delivered(_) => {}
         }
     }
 

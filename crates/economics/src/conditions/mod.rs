@@ -38,11 +38,13 @@ pub enum Condition {
     Bond = 7,
     /// Colluders neither frame nor block often.
     Jury = 8,
+    /// A redemption's reward carries its audits.
+    Audits = 9,
 }
 
 impl Condition {
     /// All of them, in the order in which the contract decides them.
-    pub const ORDER: [Self; 9] = [
+    pub const ORDER: [Self; 10] = [
         Self::Domain,
         Self::Coverage,
         Self::Deterrence,
@@ -52,6 +54,7 @@ impl Condition {
         Self::Windows,
         Self::Bond,
         Self::Jury,
+        Self::Audits,
     ];
 }
 

@@ -30,6 +30,7 @@ pub(super) fn inequalities(condition: Condition, p: &PoolParams, period: u64, ru
         Condition::Windows => windows(p, &s, period),
         Condition::Bond => bond(&s),
         Condition::Jury => jury(p, &s, rule),
+        Condition::Audits => audits(&s),
     }
 }
 
@@ -221,6 +222,17 @@ fn jury(p: &PoolParams, s: &Symbols, rule: Rule) -> Vec<Inequality> {
             "second jury: (1 − P_frame)(1 − r)·J > P_frame·(2(S/3 + fee(M) + base(M)) + J)",
             p.limits.secondJury,
         ),
+    ]
+}
+
+fn audits(s: &Symbols) -> Vec<Inequality> {
+    let budget = &s.audit_size * &s.audit_pay + s.jury_budget();
+    let of = |formula, reward: &BigInt, audited: &BigInt| {
+        at_least(formula, Token, whole(reward.clone()), rate(audited * &budget))
+    };
+    vec![
+        of("R0 ≥ auditFixed·(n·R_V + J)", &s.reward_fixed, &s.audit_fixed),
+        of("R ≥ auditUnit·(n·R_V + J)", &s.reward_unit, &s.audit_unit),
     ]
 }
 

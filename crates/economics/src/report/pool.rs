@@ -65,6 +65,7 @@ fn assumption(condition: Condition) -> &'static str {
         Condition::Windows => "the chain takes transactions within the windows",
         Condition::Bond => "",
         Condition::Jury => "r is true for jurors too",
+        Condition::Audits => "",
     }
 }
 

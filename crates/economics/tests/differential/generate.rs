@@ -272,12 +272,21 @@ impl Generator {
                 Some(Condition::Coverage) => (stake, covering.max(set.get(stake) + U256::ONE)),
                 Some(Condition::Deterrence) => (stake, set.get(stake) << 1),
                 Some(Condition::Jury) => (pay, set.get(pay) << 1),
+                Some(Condition::Audits) => affordable(&set),
                 Some(_) => return None,
             };
             set = set.with(raised, value);
         }
         None
     }
+}
+
+/// The first audit rate that the rewards don't carry, and the largest that they do.
+fn affordable(set: &Set) -> (usize, U256) {
+    let budget = set.get(field("auditSize")) * set.get(field("auditPay")) + set.params().jury_budget();
+    let of = |reward| (set.get(field(reward)) << 64) / budget;
+    let (rate, most) = (field("auditFixed"), of("rewardFixed"));
+    if set.get(rate) > most { (rate, most) } else { (field("auditUnit"), of("rewardUnit")) }
 }
 
 fn fill<const N: usize>(set: Set, values: [(&str, U256); N]) -> Set {

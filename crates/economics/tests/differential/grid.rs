@@ -101,6 +101,7 @@ fn audits() -> Vec<Axis> {
         ("auditUnit", vec![0, 1, HALF, ONE - 1, ONE, ONE + 1]),
         ("auditSize", vec![0, 1, 2, 16, 17]),
         ("auditPay", vec![0, 1, 2]),
+        ("rewardFixed", vec![0, 1, 9]),
         ("gasAllowance", vec![0, 1]),
         ("jurorPay", vec![1, 2]),
         ("maxUnits", vec![1, 2]),
