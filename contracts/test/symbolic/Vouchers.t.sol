@@ -60,6 +60,9 @@ contract Payer {
 
 /// @dev Whatever vouchers a user signs, a server is paid for each response and each unit of a lane once.
 contract VouchersSymbolicTest is SymbolicTest {
+    /// @dev Where Lanes keeps its lanes (`forge inspect Lanes storage-layout`); the proof fails where it is another.
+    uint256 private constant LANES_SLOT = 0;
+
     Payer private payer;
     Lanes private lanes;
     PoolParams private params;
@@ -112,19 +115,33 @@ contract VouchersSymbolicTest is SymbolicTest {
         assert(!_redeem(sequence, count, units));
     }
 
-    /// @dev Totals are below 2^8 for the solver.
-    function check_TwoVouchersPayTheDifference(
-        uint8 sequence,
-        uint8 count,
-        uint8 units,
-        uint8 sequence2,
-        uint8 count2,
-        uint8 units2
+    /// @dev The step of an induction over any number of vouchers: whatever a lane has paid before, the next voucher pays what is
+    /// new, and no total falls.
+    function check_AVoucherPaysTheDifference(
+        uint64 sequence,
+        uint64 count,
+        uint64 units,
+        uint64 sequence2,
+        uint64 count2,
+        uint64 units2
     ) public {
-        if (!_redeem(sequence, count, units)) return;
+        vm.assume(count <= sequence && units <= uint256(count) * params.limits.maxUnits);
+        bytes32 slot = keccak256(abi.encode(POOL, address(payer), address(this), uint64(7)));
+        slot = keccak256(abi.encode(slot, LANES_SLOT));
+        vm.store(
+            address(lanes), slot, bytes32(uint256(sequence) | uint256(count) << 64 | uint256(units) << 128)
+        );
+        assert(_lane().sequence == sequence && _lane().count == count && _lane().units == units);
         if (!_redeem(sequence2, count2, units2)) return;
-        // What was paid never falls.
         assert(sequence2 > sequence && count2 > count && units2 >= units);
-        _assertPaidOnce();
+        assert(count2 <= sequence2 && units2 <= uint256(count2) * params.limits.maxUnits);
+        ILanes.Lane memory lane = _lane();
+        assert(lane.sequence == sequence2 && lane.count == count2 && lane.units == units2);
+        assert(
+            payer.vested()
+                == uint256(params.prices.rewardFixed) * (count2 - count) + uint256(params.prices.rewardUnit)
+                    * (units2 - units)
+        );
+        assert(payer.debited() == payer.credited());
     }
 }
