@@ -16,7 +16,7 @@ import { PoolStore } from "./libraries/PoolStore.sol";
 import { AccountKind, keyOf } from "./types/Accounts.sol";
 import { Role } from "./types/Messages.sol";
 import { Modules } from "./types/Modules.sol";
-import { AUDITS_IN_STOCK, PoolParams } from "./types/PoolParams.sol";
+import { PoolParams } from "./types/PoolParams.sol";
 import { Span } from "./types/Redemptions.sol";
 
 /// @title Audits: see IAudits.
@@ -25,6 +25,8 @@ import { Span } from "./types/Redemptions.sol";
 contract Audits is IAudits {
     /// @dev Rounds between a redemption and the one that draws its audits: its value can't exist yet.
     uint64 private constant DRAW_DELAY = 2;
+    /// @dev Unbonding periods after which a round that nobody has brought on-chain counts as one that never was.
+    uint256 private constant LOST_AFTER = 4;
 
     address public immutable POOLS;
     ILedger public immutable LEDGER;
@@ -59,13 +61,16 @@ contract Audits is IAudits {
         external
     {
         require(msg.sender == address(LANES), NotModule(msg.sender));
+        PoolParams memory p = PoolStore.load(POOLS, pool);
         Redemption memory r;
         (r.pool, r.server, r.epoch, r.reward) = (pool, server, epoch, reward);
-        r.round = Clocks.read(PoolStore.load(POOLS, pool).basis.beacon).current() + DRAW_DELAY;
+        r.round = Clocks.read(p.basis.beacon).current() + DRAW_DELAY;
         for (uint256 i; i < spans.length; ++i) {
             r.count += spans[i].count - spans[i].countBefore;
             r.units += spans[i].units - spans[i].unitsBefore;
         }
+        uint256 audits = p.auditRate(r.count, r.units) >> 64;
+        require(audits < type(uint32).max, TooManyAudits(audits));
         r.spans = keccak256(abi.encode(spans));
         uint256 id = ++_last;
         Progress storage g = _redemptions[id];
@@ -79,20 +84,22 @@ contract Audits is IAudits {
     function draw(uint256 id, Redemption calldata r) external {
         Progress storage g = _inState(id, r, State.Registered);
         PoolParams memory p = PoolStore.load(POOLS, r.pool);
-        uint256 rate = p.auditRate(r.count, r.units);
-        // The number of audits is the rate, rounded up as often as its fraction says, so that small redemptions don't escape.
-        uint256 audits = rate >> 64;
-        if (uint64(uint256(_seed(p, id, r.round))) < uint64(rate)) ++audits;
-        bool convicted = STAKING.serverOf(r.pool, r.server).convicted;
-        // Its reward is burnt, so the stock pays alone: what it can hold, so that the redemption ends.
-        if (convicted && audits > AUDITS_IN_STOCK) audits = AUDITS_IN_STOCK;
+        if (_isLost(p, r.round)) {
+            emit RoundLost(id, r.round);
+            return _finish(id, g, r);
+        }
+        (uint256 audits, uint256 cost, uint256 stock, uint256 reward) = _terms(p, id, r);
         if (audits == 0) {
             emit AuditsDrawn(id, r.pool, 0, block.timestamp);
             return _finish(id, g, r);
         }
+        require(stock + reward >= cost, AuditsNotFunded(cost, stock + reward));
         uint256 until = block.timestamp + p.windows.audit;
         (g.state, g.audits, g.until) = (State.Drawn, uint32(audits), uint40(until));
-        g.advance = uint128(_reserve(p, id, r, audits, convicted));
+        uint256 advance = cost - _min(stock, cost);
+        g.advance = uint128(advance);
+        LEDGER.move(r.pool, AccountKind.Vesting, keyOf(r.server), AccountKind.Case, _keyOf(id), advance);
+        LEDGER.move(r.pool, AccountKind.Audit, 0, AccountKind.Case, _keyOf(id), cost - advance);
         emit AuditsDrawn(id, r.pool, audits, until);
     }
 
@@ -105,6 +112,7 @@ contract Audits is IAudits {
         Redemption calldata r,
         Span[] calldata spans,
         Leaf calldata leaf,
+        uint64 standIn,
         bytes calldata input
     ) external {
         Progress storage g = _inState(id, r, State.Drawn);
@@ -123,7 +131,7 @@ contract Audits is IAudits {
         Audit memory a = Audit({
             pool: r.pool,
             server: r.server,
-            seat: leaf.request.seat,
+            seat: _answering(p, r, leaf.request.seat, standIn),
             user: leaf.request.user,
             units: uint32(units),
             outputTokens: leaf.response.outputTokens,
@@ -180,6 +188,7 @@ contract Audits is IAudits {
         }
         uint256 burnt = _burnRest(r.pool, assertion, due);
         emit AuditSettled(id, index, digest, wrong, slashed, burnt);
+        if (outcome == ISampling.Outcome.Decided && jurors > 0) _slashWrong(id, index, r.pool);
         _over(id, g, r);
     }
 
@@ -199,8 +208,6 @@ contract Audits is IAudits {
                 emit ValidatorPaid(id, index, seat, p.prices.auditPay);
             } else if (standing == ISampling.Standing.Fined) {
                 emit ValidatorFined(id, index, seat, STAKING.fine(a.pool, seat));
-            } else {
-                emit ValidatorSlashed(id, index, seat, _slashValidator(assertion, a.pool, seat));
             }
         }
     }
@@ -239,6 +246,15 @@ contract Audits is IAudits {
     }
 
     /// @inheritdoc IAudits
+    function lackingOf(uint256 id, Redemption calldata r) external view returns (uint256) {
+        _inState(id, r, State.Registered);
+        PoolParams memory p = PoolStore.load(POOLS, r.pool);
+        if (_isLost(p, r.round)) return 0;
+        (, uint256 cost, uint256 stock, uint256 reward) = _terms(p, id, r);
+        return cost - _min(stock + reward, cost);
+    }
+
+    /// @inheritdoc IAudits
     function progressOf(uint256 id) external view returns (Progress memory) {
         return _redemptions[id];
     }
@@ -255,23 +271,40 @@ contract Audits is IAudits {
 
     // ------------------------------------------------------------------------------------------------------- money
 
-    /// @dev Sets aside what the audits may cost: out of the pool's stock, and what that lacks out of the reward, which gets it back
-    /// as far as it is not spent.
-    function _reserve(PoolParams memory p, uint256 id, Redemption calldata r, uint256 audits, bool convicted)
+    /// @dev How many audits the redemption's round draws, what they may cost, and what guarantees that: the pool's stock first,
+    /// then the reward, which gets back what is not spent.
+    function _terms(PoolParams memory p, uint256 id, Redemption calldata r)
         private
-        returns (uint256 advance)
+        view
+        returns (uint256 audits, uint256 cost, uint256 stock, uint256 reward)
     {
-        uint256 cost = audits * p.auditBudget();
-        uint256 stock = LEDGER.balanceOf(r.pool, AccountKind.Audit, 0);
-        if (stock < cost) {
-            advance = cost - stock;
-            // A conviction since the redemption has burnt the reward.
-            uint256 available = convicted ? 0 : r.reward;
-            require(available >= advance, AuditsNotFunded(cost, stock + available));
-            cost = stock;
-            LEDGER.move(r.pool, AccountKind.Vesting, keyOf(r.server), AccountKind.Case, _keyOf(id), advance);
+        uint256 rate = p.auditRate(r.count, r.units);
+        // The number of audits is the rate, rounded up as often as its fraction says, so that small redemptions don't escape.
+        audits = rate >> 64;
+        if (uint64(uint256(_seed(p, id, r.round))) < uint64(rate)) ++audits;
+        uint256 budget = p.auditBudget();
+        stock = LEDGER.balanceOf(r.pool, AccountKind.Audit, 0);
+        if (!STAKING.serverOf(r.pool, r.server).convicted) {
+            reward = r.reward;
+        } else if (audits > 1) {
+            // A conviction has burnt the reward: as many as the stock pays alone, so that the redemption ends.
+            audits = stock < 2 * budget ? 1 : _min(audits, stock / budget);
         }
-        LEDGER.move(r.pool, AccountKind.Audit, 0, AccountKind.Case, _keyOf(id), cost);
+        cost = audits * budget;
+    }
+
+    /// @dev Whether the round never came: then nothing can be drawn, and nobody's stake must wait for it.
+    function _isLost(PoolParams memory p, uint64 round) private view returns (bool) {
+        uint256 lostAt = Clocks.read(p.basis.beacon).timeOf(round) + LOST_AFTER * uint256(p.windows.unbonding);
+        if (block.timestamp <= lostAt) return false;
+        try IBeacon(p.basis.beacon).randomness(round) returns (bytes32) {
+            return false;
+        } catch (bytes memory reason) {
+            // Any other failure, such as a call that was starved of gas, is none.
+            bytes memory missing = abi.encodeWithSelector(IBeacon.RoundMissing.selector, round);
+            require(keccak256(reason) == keccak256(missing), BeaconFailed(round));
+            return true;
+        }
     }
 
     /// @dev What a wrong server's stake pays: the jury, which goes back to the audits' reserve; what its user paid, and a third of the
@@ -299,6 +332,18 @@ contract Audits is IAudits {
     function _slash(bytes32 assertion, bytes32 pool, uint64 seat, address owner) private returns (uint256) {
         LANES.forfeit(pool, owner);
         return STAKING.slash(pool, seat, assertion);
+    }
+
+    /// @dev Validators that were wrong lose their stake with the audit's settlement, not when somebody asks for it: by then it might
+    /// have left.
+    function _slashWrong(uint256 id, uint32 index, bytes32 pool) private {
+        bytes32 assertion = assertionOf(id, index);
+        uint256 size = SAMPLING.panelOf(address(this), assertion).size;
+        for (uint256 i; i < size; ++i) {
+            (uint64 seat, ISampling.Standing standing) = SAMPLING.standingOf(address(this), assertion, i);
+            if (standing != ISampling.Standing.Wrong) continue;
+            emit ValidatorSlashed(id, index, seat, _slashValidator(assertion, pool, seat));
+        }
     }
 
     /// @dev All of it is burnt, but for disputes over that seat which this cuts short.
@@ -364,7 +409,6 @@ contract Audits is IAudits {
         }
         Span calldata span = spans[i];
         _requireMessages(r, span, leaf);
-        _requireSeat(p, r, leaf.request.seat);
         units = p.units(leaf.response.promptTokens, leaf.response.outputTokens);
         // Else a liar's stake could go to a user of its own, as compensation for a response that is too large to exist.
         uint256 limit = _min(leaf.request.maxUnits, p.limits.maxUnits);
@@ -399,17 +443,28 @@ contract Audits is IAudits {
         );
     }
 
-    /// @dev The seat that answered was bonded when the redemption froze its stake. Its stake outlasts every voucher that it
-    /// answers for, so whoever redeems in time can open.
-    function _requireSeat(PoolParams memory p, Redemption calldata r, uint64 seat) private view {
-        IStaking.Seat memory s = STAKING.seatOf(r.pool, seat);
+    /// @dev The seat whose stake answers: the one that gave the response; where its stake could have left before the redemption froze
+    /// it, another of the server's. A user that signs late must not be able to trap its server.
+    function _answering(PoolParams memory p, Redemption calldata r, uint64 seat, uint64 standIn)
+        private
+        view
+        returns (uint64)
+    {
         // The draw's round is later than the redemption by its delay: a little more than needed.
         uint256 frozenAt = Clocks.read(p.basis.beacon).timeOf(r.round);
-        require(s.owner == r.server && (s.exitAt == 0 || s.exitAt > frozenAt), NotServersSeat(seat, r.server));
+        if (_isBonded(r, seat, frozenAt)) return seat;
+        require(_isBonded(r, standIn, frozenAt), NotServersSeat(standIn, r.server));
+        return standIn;
     }
 
-    /// @dev The seat holds a stake: one whose stake is gone must not stand in for a full one. Where all have left, who knows a full
-    /// one has another window to name it; then any will do, so that the redemption ends.
+    function _isBonded(Redemption calldata r, uint64 seat, uint256 time) private view returns (bool) {
+        IStaking.Seat memory s = STAKING.seatOf(r.pool, seat);
+        return s.owner == r.server && (s.exitAt == 0 || s.exitAt > time);
+    }
+
+    /// @dev The seat holds a stake: one whose stake is gone must not stand in for a full one. Where all have left or been fined,
+    /// less and less will do, half with each further window, so that whoever names the one that holds most comes first and the
+    /// redemption ends.
     function _requireAnswerable(Redemption calldata r, uint256 until, uint64 seat, uint256 seats)
         private
         view
@@ -417,10 +472,8 @@ contract Audits is IAudits {
         PoolParams memory p = PoolStore.load(POOLS, r.pool);
         require(STAKING.seatOf(r.pool, seat).owner == r.server, NotServersSeat(seat, r.server));
         uint256 held = LEDGER.balanceOf(r.pool, AccountKind.Seat, bytes32(uint256(seat)));
-        require(
-            held >= p.prices.seatStake || (seats == 0 && block.timestamp > until + p.windows.audit),
-            SeatNotFull(seat)
-        );
+        uint256 halvings = seats == 0 ? (block.timestamp - until - 1) / p.windows.audit : 0;
+        require(held >= uint256(p.prices.seatStake) >> halvings, SeatNotFull(seat));
     }
 
     /// @dev Uniform over the rate: the first part of it goes by number, the rest by units.

@@ -104,7 +104,8 @@ contract Checks is SignedMessages, IChecks {
         require(block.timestamp > c.freeAt, ClaimTooEarly(c.freeAt));
         address validator = STAKING.seatOf(pool, c.seat).owner;
         IStaking.Server memory s = STAKING.serverOf(pool, validator);
-        require(s.freezes == 0, Frozen(validator));
+        // A convicted validator's claim is void whatever else comes.
+        require(s.convicted || s.freezes == 0, Frozen(validator));
         PoolParams memory p = PoolStore.load(POOLS, pool);
         if (s.convicted) {
             record.state = ClaimState.Void;

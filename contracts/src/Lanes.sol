@@ -72,10 +72,13 @@ contract Lanes is SignedMessages, ILanes {
     }
 
     /// @inheritdoc ILanes
-    function fundAudits(bytes32 pool, uint256 amount) external {
-        require(PoolStore.load(POOLS, pool).isAudited(), NotAudited(pool));
-        LEDGER.move(pool, AccountKind.Free, keyOf(msg.sender), AccountKind.Audit, 0, amount);
-        emit AuditsFunded(pool, msg.sender, amount);
+    function fundAudits(uint256 id, IAudits.Redemption calldata r, uint256 most) external {
+        uint256 lacking = AUDITS.lackingOf(id, r);
+        require(lacking <= most, AuditsCostMore(lacking, most));
+        LEDGER.move(r.pool, AccountKind.Free, keyOf(msg.sender), AccountKind.Audit, 0, lacking);
+        emit AuditsFunded(r.pool, msg.sender, id, lacking);
+        // At once: others' draws would take what lies in the stock.
+        AUDITS.draw(id, r);
     }
 
     /// @inheritdoc ILanes

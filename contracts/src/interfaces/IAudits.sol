@@ -73,6 +73,8 @@ interface IAudits {
         uint256 indexed id, bytes32 indexed pool, address indexed server, Redemption redemption, Span[] spans
     );
     event AuditsDrawn(uint256 indexed id, bytes32 indexed pool, uint256 audits, uint256 until);
+    /// @notice The redemption's round never came on-chain: it ends without audits.
+    event RoundLost(uint256 indexed id, uint64 round);
     event AuditOpened(
         uint256 indexed id, uint32 indexed index, bytes32 indexed pool, Audit audit, bytes input
     );
@@ -100,6 +102,9 @@ interface IAudits {
     error NoSuchAudit(uint256 id, uint32 index);
     /// @notice Neither the pool's stock for audits nor the reward covers them yet: the stock fills with every redemption.
     error AuditsNotFunded(uint256 needed, uint256 available);
+    /// @notice One redemption may be drawn so many audits that they can't be counted.
+    error TooManyAudits(uint256 audits);
+    error BeaconFailed(uint64 round);
     error TooLate(uint256 until);
     error TooEarly(uint256 until);
     error WrongLeaf(bytes32 root);
@@ -121,27 +126,30 @@ interface IAudits {
     function register(bytes32 pool, address server, uint32 epoch, uint256 reward, Span[] calldata spans)
         external;
 
-    /// @notice Draws a redemption's audits, once its round is on-chain. Anyone may.
+    /// @notice Draws a redemption's audits, once its round is on-chain and their cost is there. Anyone may. A round that never came in four
+    /// unbonding periods ends the redemption without audits.
     function draw(uint256 id, Redemption calldata redemption) external;
 
     /// @notice Opens an audit: shows the response that was drawn and publishes its input. Anyone may.
+    /// @param standIn A seat of the server's that answers in place of one that could have left before the redemption; else unused.
     function open(
         uint256 id,
         uint32 index,
         Redemption calldata redemption,
         Span[] calldata spans,
         Leaf calldata leaf,
+        uint64 standIn,
         bytes calldata input
     ) external;
 
-    /// @notice Convicts a server that did not open an audit in time, by one of its seats that holds a stake. If all its seats have left
-    /// or are suspended, after another audit window any of them will do. Anyone may.
+    /// @notice Convicts a server that did not open an audit in time, by one of its seats that holds a stake. If all its seats are
+    /// leaving or suspended, one that holds half will do after another audit window, and so on. Anyone may.
     function convictSilent(uint256 id, uint32 index, Redemption calldata redemption, uint64 seat) external;
 
-    /// @notice Carries out what the validators or the arbiter found. Anyone may.
+    /// @notice Carries out what the validators or the arbiter found; slashes validators that were wrong. Anyone may.
     function settle(uint256 id, uint32 index, Redemption calldata redemption, Audit calldata audit) external;
 
-    /// @notice Pays, fines or slashes validators of a settled audit. Anyone may.
+    /// @notice Pays or fines validators of a settled audit. Anyone may.
     function settleValidators(uint256 id, uint32 index, Audit calldata audit, uint256[] calldata positions)
         external;
 
@@ -161,6 +169,9 @@ interface IAudits {
         external
         view
         returns (bool byUnit, uint256 offset);
+
+    /// @notice What stock and reward lack of what a redemption's audits may cost; its round is on-chain.
+    function lackingOf(uint256 id, Redemption calldata redemption) external view returns (uint256);
 
     function progressOf(uint256 id) external view returns (Progress memory);
     function auditStateOf(uint256 id, uint32 index) external view returns (AuditState);

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import { Delivery, InferenceRequest, InferenceResponse, Voucher } from "../types/Messages.sol";
+import { IAudits } from "./IAudits.sol";
 import { ISignedMessages } from "./ISignedMessages.sol";
 
 /// @title Paying: users' funds, vouchers, their redemption, outputs delivered on-chain, and the vesting of rewards.
@@ -20,7 +21,9 @@ interface ILanes is ISignedMessages {
     }
 
     event FundsAdded(bytes32 indexed pool, address indexed user, uint256 balance, uint256 bond);
-    event AuditsFunded(bytes32 indexed pool, address indexed from, uint256 amount);
+    event AuditsFunded(
+        bytes32 indexed pool, address indexed from, uint256 indexed redemption, uint256 amount
+    );
     event ExitRequested(bytes32 indexed pool, address indexed user, uint256 due);
     event ExitCancelled(bytes32 indexed pool, address indexed user);
     event Exited(bytes32 indexed pool, address indexed user, uint256 paidOut, uint256 burnt);
@@ -88,15 +91,16 @@ interface ILanes is ISignedMessages {
     error VestingClosed(bytes32 pool, address server, uint32 epoch, uint256 freeAt);
     error ServerFrozen(bytes32 pool, address server);
     error Convicted(bytes32 pool, address server);
-    error NotAudited(bytes32 pool);
+    error AuditsCostMore(uint256 lacking, uint256 most);
     error NotModule(address caller);
 
     /// @notice Moves Free money of the caller into its balance and bond.
     function fund(bytes32 pool, uint256 balance, uint256 bond) external;
 
-    /// @notice Gives Free money of the caller to the pool's stock for audits, for good: a server whose redemption waits for the stock
-    /// to fill need not wait.
-    function fundAudits(bytes32 pool, uint256 amount) external;
+    /// @notice Gives what the stock and the reward lack of a redemption's audits to the stock, for good, out of the caller's Free
+    /// money, and draws them: who does not want to wait for the stock to fill.
+    /// @param most More is refused.
+    function fundAudits(uint256 id, IAudits.Redemption calldata r, uint256 most) external;
 
     /// @notice Starts the caller's exit: servers stop serving it, redemptions and claims go on for `exitWindow`.
     function requestExit(bytes32 pool) external;

@@ -103,8 +103,6 @@ struct PoolParams {
 
 /// @dev Denominator of `collusion` and `discount`.
 uint256 constant THOUSAND = 1000;
-/// @dev Audits that a pool's stock for them is filled up to, out of what redemptions burn.
-uint256 constant AUDITS_IN_STOCK = 4;
 /// @dev A rate of one.
 uint256 constant RATE_ONE = 1 << 64;
 
@@ -190,9 +188,9 @@ function auditBudget(PoolParams memory p) pure returns (uint256) {
     return uint256(p.prices.auditPay) * p.limits.auditSize + p.juryBudget();
 }
 
-/// @dev What the Audit account is filled up to.
+/// @dev What the Audit account is filled up to, out of what redemptions burn.
 function auditStock(PoolParams memory p) pure returns (uint256) {
-    return AUDITS_IN_STOCK * auditBudget(p);
+    return 4 * auditBudget(p);
 }
 
 /// @dev E-money that a redemption of `count` responses and `m` units puts into the user's check account: the expected

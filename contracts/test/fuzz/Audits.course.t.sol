@@ -30,7 +30,7 @@ contract AuditsCourseTest is AuditTest {
         a = openAt(made, 0, 0, 6);
         (job.id, job.r) = (made.id, made.r);
         assertion = audits.assertionOf(job.id, 0);
-        drawAudit(job.id, 0, a);
+        drawPanelWithout(address(audits), assertion, assertionOf(a), 0);
     }
 
     function _vote(uint256 seed) private returns (uint256 rights, uint256 wrongs) {
@@ -68,15 +68,10 @@ contract AuditsCourseTest is AuditTest {
 
     /// @dev Silence costs a penalty, another digest than the right one a stake, and nothing else anything.
     function _settleValidators(bool decided, bytes32 digest) private {
-        uint256[N] memory held;
-        uint64[N] memory seats;
-        for (uint256 i; i < N; ++i) {
-            (, seats[i]) = validatorOf(job.id, 0, i);
-            held[i] = seatBalance(seats[i]);
-        }
         settleAllValidators(job.id, 0, a);
         for (uint256 i; i < N; ++i) {
-            uint256 lost = held[i] - seatBalance(seats[i]);
+            (, uint64 seat) = validatorOf(job.id, 0, i);
+            uint256 lost = uint256(params.prices.seatStake) + params.prices.seatFloat - seatBalance(seat);
             bool differs = decided && votes[i] != Vote.Silent && (votes[i] == Vote.Right) != (digest == RIGHT);
             if (votes[i] == Vote.Silent) assertEq(lost, params.prices.jurorPenalty);
             else assertEq(lost, differs ? uint256(params.prices.seatStake) : 0);

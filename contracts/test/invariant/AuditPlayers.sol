@@ -40,37 +40,49 @@ abstract contract AuditPlayers is RedemptionPlayers {
         }
     }
 
-    /// @dev A server does not wait for others to fill the stock: it pays what is lacking, and draws.
+    /// @dev A server does not wait for others to fill the stock: it pays what is lacking, and draws with it.
     function fundAudits(uint256 pick, uint256 dice) external move(0) {
         for (uint256 i; i < lots.length; ++i) {
             uint256 lot = (pick % lots.length + i) % lots.length;
             if (lots[lot].isDrawn || _drawLot(lot, dice)) continue;
-            allowed[lots[lot].r.server] -= int256(_fund(lot));
-            assertTrue(_drawLot(lot, dice), "8: a server can have its redemption drawn");
+            _fund(lot);
             return;
         }
     }
 
-    /// @dev What stock and reward lack of a redemption's audits, paid by its server.
-    function _fund(uint256 lot) private returns (uint256 lacking) {
+    /// @dev Draws what stock and reward don't cover, at its server's expense.
+    function _fund(uint256 lot) private {
         IAudits.Redemption memory r = lots[lot].r;
+        uint256 lacking = audits.lackingOf(lots[lot].id, r);
         bool isConvicted = staking.serverOf(pool, r.server).convicted;
-        lacking = _drawnBy(lot) * params.auditBudget() - stock() - (isConvicted ? 0 : r.reward);
+        assertLe(lacking, params.auditBudget(), "8: a server can have its redemption drawn");
         uint256 free = balanceOf(AccountKind.Free, r.server);
         if (free < lacking) {
             ledger.deposit(pool, r.server, lacking - free);
             allowed[r.server] += int256(lacking - free);
         }
+        uint256 held = stock();
         vm.prank(r.server);
-        lanes.fundAudits(pool, lacking);
+        lanes.fundAudits(lots[lot].id, r, lacking);
+        allowed[r.server] -= int256(lacking);
         ++count["fund audits"];
+        _drawnWith(lot, held + lacking, isConvicted);
     }
 
-    /// @dev How many audits a redemption's round, which is on-chain, draws.
-    function _drawnBy(uint256 lot) private returns (uint256) {
+    /// @dev A redemption whose audits were just drawn, out of a stock that held `held`.
+    function _drawnWith(uint256 lot, uint256 held, bool isConvicted) private {
         Job memory job;
         (job.id, job.r) = (lots[lot].id, lots[lot].r);
-        return auditsOf(job, setRound(job.r.round, 0));
+        _refused(address(audits), abi.encodeCall(audits.draw, (job.id, job.r)), "drawn twice");
+        lots[lot].isDrawn = true;
+        uint256 drawn_ = auditsOf(job, setRound(job.r.round, 0));
+        if (isConvicted && drawn_ > 1) drawn_ = _min(drawn_, _max(1, held / params.auditBudget()));
+        assertEq(audits.progressOf(job.id).audits, drawn_);
+        uint256 cost = drawn_ * params.auditBudget();
+        assertEq(reserveOf(job.id), cost, "what the audits may cost is set aside");
+        lots[lot].advance = cost > held ? cost - held : 0;
+        waits[job.r.server] -= lots[lot].advance;
+        _begin(lot, uint32(drawn_));
     }
 
     /// @dev Takes new audits on for some steps, else time passes all of them by.
@@ -90,24 +102,16 @@ abstract contract AuditPlayers is RedemptionPlayers {
         if (_now() < beacon.timeOf(job.r.round) && dice & 1 == 0) {
             _refused(address(audits), call, "drawn without its round");
         }
-        bytes32 randomness = setRound(job.r.round, keccak256(abi.encode("audit", job.r.round, dice)));
-        reach(job.r.round, randomness);
-        uint256 drawn_ = auditsOf(job, randomness);
-        (uint256 held, uint256 cost) = (stock(), drawn_ * params.auditBudget());
-        bool isConvicted = staking.serverOf(pool, job.r.server).convicted;
-        if (held + (isConvicted ? 0 : job.r.reward) < cost) {
+        reach(job.r.round, setRound(job.r.round, keccak256(abi.encode("audit", job.r.round, dice))));
+        if (audits.lackingOf(job.id, job.r) > 0) {
             _refused(address(audits), call, "what guarantees the audits is not there");
             ++count["audits not funded"];
             return false;
         }
+        uint256 held = stock();
+        bool isConvicted = staking.serverOf(pool, job.r.server).convicted;
         audits.draw(job.id, job.r);
-        _refused(address(audits), call, "drawn twice");
-        lots[lot].isDrawn = true;
-        assertEq(audits.progressOf(job.id).audits, drawn_);
-        assertEq(reserveOf(job.id), cost, "what the audits may cost is set aside");
-        lots[lot].advance = cost > held ? cost - held : 0;
-        waits[job.r.server] -= lots[lot].advance;
-        _begin(lot, uint32(drawn_));
+        _drawnWith(lot, held, isConvicted);
         return true;
     }
 
@@ -187,7 +191,7 @@ abstract contract AuditPlayers is RedemptionPlayers {
         ++count["open audit"];
     }
 
-    /// @dev A seat that holds a stake answers for silence; of a server that has left altogether, later, any.
+    /// @dev A seat that holds a stake answers for silence; of a server that has left altogether, later, one that holds part of it.
     function _convictSilent(Trial storage t) private {
         Lot memory lot = lots[t.lot];
         address server = lot.r.server;
@@ -195,12 +199,12 @@ abstract contract AuditPlayers is RedemptionPlayers {
         bool before = staking.serverOf(pool, server).convicted;
         uint64 seat = _fullest(server);
         bytes memory call = abi.encodeCall(audits.convictSilent, (lot.id, t.index, lot.r, seat));
-        if (!before && seatBalance(seat) < params.prices.seatStake) {
-            uint256 later = uint256(audits.progressOf(lot.id).until) + params.windows.audit;
-            if (_now() <= later) {
-                _refused(address(audits), call, "an empty seat answered");
-                vm.warp(later + 1);
-            }
+        uint256 end = audits.progressOf(lot.id).until;
+        for (uint256 asked = params.prices.seatStake; !before && seatBalance(seat) < asked; asked >>= 1) {
+            end += params.windows.audit;
+            if (_now() > end) continue;
+            _refused(address(audits), call, "an emptied seat answered");
+            vm.warp(end + 1);
         }
         Money memory m = _moneyOf(seat, server);
         audits.convictSilent(lot.id, t.index, lot.r, seat);
@@ -333,18 +337,53 @@ abstract contract AuditPlayers is RedemptionPlayers {
         bool wrong = outcome == ISampling.Outcome.Decided && digest != (t.lie ? WRONG : RIGHT);
         bool convicts = wrong && !_isSlashed[t.a.seat];
         Money memory m = _moneyOf(t.a.seat, t.a.server);
+        Slashed[] memory liars = _liars(t, convicts);
         audits.settle(lot.id, t.index, lot.r, t.a);
         jurors *= params.prices.jurorPay;
         uint256 due = validators * params.prices.auditPay + jurors;
         assertEq(dueOf(lot.id, t.index), due, "what is due is kept");
-        uint256 taken = m.seat - seatBalance(t.a.seat);
+        uint256 taken = convicts ? m.seat - seatBalance(t.a.seat) : 0;
         assertEq(taken, convicts ? _min(m.seat, params.prices.seatStake) : 0, "5: S is taken once");
         // The liar pays its jury.
         lot.spent += due - _min(jurors, taken);
         if (convicts) _convicted(t.a.seat, t.a.server, m);
+        _slashedWith(liars);
         t.isOver = true;
         ++count[_settledAs(outcome, wrong, convicts)];
         _over(t.lot);
+    }
+
+    /// @dev A validator's seat, and what it held before it lost its stake.
+    struct Slashed {
+        uint64 seat;
+        uint256 held;
+    }
+
+    /// @dev Validators that were wrong and that nobody has slashed yet.
+    function _liars(Trial storage t, bool convicts) private view returns (Slashed[] memory liars) {
+        bytes32 id = audits.assertionOf(lots[t.lot].id, t.index);
+        liars = new Slashed[](sampling.panelOf(address(audits), id).size);
+        uint256 found;
+        for (uint256 i; i < liars.length; ++i) {
+            (uint64 seat, ISampling.Standing standing) = sampling.standingOf(address(audits), id, i);
+            if (!_isWrong(standing) || _isSlashed[seat] || (convicts && seat == t.a.seat)) continue;
+            liars[found++] = Slashed(seat, seatBalance(seat));
+        }
+        assembly ("memory-safe") {
+            mstore(liars, found)
+        }
+    }
+
+    function _slashedWith(Slashed[] memory liars) private {
+        for (uint256 i; i < liars.length; ++i) {
+            (uint64 seat, uint256 held) = (liars[i].seat, liars[i].held);
+            assertEq(held - seatBalance(seat), _min(held, params.prices.seatStake), "5: a stake for a lie");
+            address owner = staking.seatOf(pool, seat).owner;
+            assertFalse(isHonest[owner], "4: an honest validator");
+            assertEq(balanceOf(AccountKind.Vesting, owner), 0, "5: forfeits are burnt");
+            _isSlashed[seat] = true;
+            ++count["slash validator"];
+        }
     }
 
     function _convicted(uint64 seat, address server, Money memory m) private {
@@ -410,7 +449,6 @@ abstract contract AuditPlayers is RedemptionPlayers {
         (uint64 seat, ISampling.Standing standing) = sampling.standingOf(address(audits), assertion, position);
         address owner = staking.seatOf(pool, seat).owner;
         (uint256 held, uint256 free) = (seatBalance(seat), balanceOf(AccountKind.Free, owner));
-        bool slashes = standing == ISampling.Standing.Wrong && !_isSlashed[seat];
         bytes memory call = abi.encodeCall(audits.settleValidators, (id, t.index, t.a, one(position)));
         audits.settleValidators(id, t.index, t.a, one(position));
         _refused(address(audits), call, "3: a validator was settled twice");
@@ -418,15 +456,10 @@ abstract contract AuditPlayers is RedemptionPlayers {
         uint256 taken = held - seatBalance(seat);
         bool right = standing == ISampling.Standing.Paid;
         assertEq(paid, right ? uint256(params.prices.auditPay) : 0, "3: R_V, once");
-        uint256 most =
-            slashes ? params.prices.seatStake : right || _isWrong(standing) ? 0 : params.prices.jurorPenalty;
-        assertEq(taken, _min(held, most), "5: a stake for a lie, a penalty for silence");
+        uint256 most = right || _isWrong(standing) ? 0 : params.prices.jurorPenalty;
+        assertEq(taken, _min(held, most), "5: a penalty for silence, which a lie has paid with its stake");
         assertTrue(right || !isHonest[owner], "4: an honest validator");
-        if (slashes) {
-            _isSlashed[seat] = true;
-            assertEq(balanceOf(AccountKind.Vesting, owner), 0, "5: forfeits are burnt");
-        }
-        ++count[right ? "pay validator" : slashes ? "slash validator" : "fine validator"];
+        ++count[right ? "pay validator" : _isWrong(standing) ? "pass a liar over" : "fine validator"];
     }
 
     function _isWrong(ISampling.Standing standing) private pure returns (bool) {
@@ -491,8 +524,7 @@ abstract contract AuditPlayers is RedemptionPlayers {
     function finishAudits() external move(1) {
         for (uint256 i; i < lots.length; ++i) {
             if (lots[i].isDrawn || _drawLot(i, i)) continue;
-            allowed[lots[i].r.server] -= int256(_fund(i));
-            assertTrue(_drawLot(i, i), "8: every redemption is drawn");
+            _fund(i);
         }
         for (uint256 i; i < trials.length; ++i) {
             _finishAudit(trials[i], i);
@@ -504,5 +536,9 @@ abstract contract AuditPlayers is RedemptionPlayers {
 
     function _min(uint256 a, uint256 b) internal pure returns (uint256) {
         return a < b ? a : b;
+    }
+
+    function _max(uint256 a, uint256 b) private pure returns (uint256) {
+        return a < b ? b : a;
     }
 }

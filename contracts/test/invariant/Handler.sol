@@ -371,7 +371,7 @@ contract Handler is HonestPlayers {
         uint256 freeAt = checks.claimOf(pool, c.user, c.response).freeAt;
         if (wait && _now() <= freeAt) vm.warp(freeAt + 1);
         IStaking.Server memory state = staking.serverOf(pool, c.validator);
-        bool free = _now() > freeAt && state.freezes == 0 && !c.done;
+        bool free = _now() > freeAt && (state.convicted || state.freezes == 0) && !c.done;
         uint256 before = balanceOf(AccountKind.Free, c.validator);
         try checks.settle(pool, c.user, c.response) {
             assertTrue(free, "3: paid before its time, or twice");

@@ -124,6 +124,6 @@ abstract contract RedemptionPlayers is JuryPlayers {
             }
             (leaf.siblings, leaf.peaks) = Ranges.path(leaves, lot.span.countBefore + i);
         }
-        return abi.encodeCall(audits.open, (lot.id, index, lot.r, _spansOf(lot), leaf, INPUT));
+        return abi.encodeCall(audits.open, (lot.id, index, lot.r, _spansOf(lot), leaf, 0, INPUT));
     }
 }

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import { IAudits } from "../../src/interfaces/IAudits.sol";
 import { IDisputes } from "../../src/interfaces/IDisputes.sol";
 import { IBeacon } from "../../src/interfaces/IBeacon.sol";
+import { ILedger } from "../../src/interfaces/ILedger.sol";
 import { ILanes } from "../../src/interfaces/ILanes.sol";
 import { IStaking } from "../../src/interfaces/IStaking.sol";
 import { AccountKind, keyOf } from "../../src/types/Accounts.sol";
@@ -354,43 +355,126 @@ contract AuditsDrawTest is AuditTest {
         assertConserved();
     }
 
-    /// @dev Who does not want to wait for others' burns pays what the stock lacks.
+    /// @dev Who does not want to wait for others' burns pays what the stock lacks, and draws with it: nobody else can.
     function test_AServerFillsTheStockItself() public {
         Job memory job = redeemEven(0, 7, 10, RIGHT);
         reach(job.r.round, randomnessFor(job, 1, 0, 0));
         uint256 lacking = params.auditBudget() - stock() - job.r.reward;
+        assertEq(audits.lackingOf(job.id, job.r), lacking);
         vm.startPrank(servers[0]);
-        lanes.fundAudits(pool, lacking - 1);
-        vm.expectRevert(
-            abi.encodeWithSelector(
-                IAudits.AuditsNotFunded.selector, params.auditBudget(), params.auditBudget() - 1
-            )
-        );
-        audits.draw(job.id, job.r);
+        vm.expectRevert(abi.encodeWithSelector(ILanes.AuditsCostMore.selector, lacking, lacking - 1));
+        lanes.fundAudits(job.id, job.r, lacking - 1);
         vm.expectEmit(address(lanes));
-        emit ILanes.AuditsFunded(pool, servers[0], 1);
-        lanes.fundAudits(pool, 1);
-        audits.draw(job.id, job.r);
+        emit ILanes.AuditsFunded(pool, servers[0], job.id, lacking);
+        lanes.fundAudits(job.id, job.r, lacking);
+        vm.expectRevert(abi.encodeWithSelector(IAudits.WrongState.selector, job.id, IAudits.State.Drawn));
+        lanes.fundAudits(job.id, job.r, lacking);
         vm.stopPrank();
         assertEq(audits.progressOf(job.id).audits, 1);
         assertEq(_free(0), 1_000_000 - lacking);
         assertConserved();
     }
 
-    function test_RevertWhen_TheStockIsFundedWithMoreThanIsFree() public {
+    /// @dev What is there need not be paid again.
+    function test_FundingWhatIsFundedCostsNothing() public {
+        fillStock();
+        Job memory job = redeemEven(0, 7, 10, RIGHT);
+        reach(job.r.round, randomnessFor(job, 1, 0, 0));
+        assertEq(audits.lackingOf(job.id, job.r), 0);
         vm.prank(servers[0]);
-        vm.expectRevert();
-        lanes.fundAudits(pool, 1_000_001);
+        lanes.fundAudits(job.id, job.r, 0);
+        assertEq(_free(0), 1_000_000);
+        assertEq(audits.progressOf(job.id).audits, 1);
     }
 
-    /// @dev Its reward is burnt, so it draws no more audits than a full stock pays, and ends.
+    function test_RevertWhen_WhoFundsAnAuditHasTooLittle() public {
+        Job memory job = redeemEven(0, 7, 10, RIGHT);
+        reach(job.r.round, randomnessFor(job, 1, 0, 0));
+        uint256 lacking = audits.lackingOf(job.id, job.r);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                ILedger.Insufficient.selector, pool, AccountKind.Free, keyOf(address(this)), lacking, 0
+            )
+        );
+        lanes.fundAudits(job.id, job.r, lacking);
+    }
+
+    function test_RevertWhen_SoManyAuditsCantBeCounted() public {
+        Span[] memory spans = new Span[](1);
+        spans[0] = Span(user, 7, 0, uint64((uint256(1) << 96) / params.rates.auditFixed), 0, 0, "root");
+        uint256 count = params.auditRate(spans[0].count, 0) >> 64;
+        assertEq(count, type(uint32).max);
+        vm.startPrank(address(lanes));
+        vm.expectRevert(abi.encodeWithSelector(IAudits.TooManyAudits.selector, count));
+        audits.register(pool, servers[0], 0, 1, spans);
+        spans[0].count -= 100;
+        audits.register(pool, servers[0], 0, 1, spans);
+    }
+
+    // -------------------------------------------------------------------------------------------------- lost rounds
+
+    /// @dev A beacon that stops must not keep stakes for ever; while it runs, anyone brings a round in time.
+    function test_ARoundThatNeverCameEndsTheRedemption() public {
+        Job memory job = redeemEven(0, 7, 10, RIGHT);
+        uint256 lostAt = beacon.timeOf(job.r.round) + 4 * uint256(params.windows.unbonding);
+        vm.warp(lostAt);
+        vm.expectRevert(abi.encodeWithSelector(IBeacon.RoundMissing.selector, job.r.round));
+        audits.draw(job.id, job.r);
+        vm.expectRevert(abi.encodeWithSelector(IBeacon.RoundMissing.selector, job.r.round));
+        audits.lackingOf(job.id, job.r);
+        skip(1);
+        assertEq(audits.lackingOf(job.id, job.r), 0);
+        uint256 snapshot = vm.snapshotState();
+        vm.expectEmit(address(audits));
+        emit IAudits.RoundLost(job.id, job.r.round);
+        vm.expectEmit(address(audits));
+        emit IAudits.RedemptionSettled(job.id, job.r.reward);
+        audits.draw(job.id, job.r);
+        assertEq(_freezes(0), 0);
+        _release(0, job.r.epoch);
+        assertEq(_free(0), 1_000_000 + job.r.reward);
+        assertConserved();
+        // A round that came late counts.
+        vm.revertToState(snapshot);
+        fillStock();
+        audit(job, 1, 0, 3);
+        assertEq(_freezes(0), 1);
+    }
+
+    /// @dev A call that fails for another reason, as one that was starved of gas, is no missing round.
+    function test_RevertWhen_TheBeaconFailsOtherwise() public {
+        Job memory job = redeemEven(0, 7, 10, RIGHT);
+        vm.warp(beacon.timeOf(job.r.round) + 4 * uint256(params.windows.unbonding) + 1);
+        bytes memory call = abi.encodeCall(IBeacon.randomness, (job.r.round));
+        bytes[3] memory reasons = [
+            bytes(""),
+            abi.encodeWithSelector(IBeacon.RoundMissing.selector, job.r.round + 1),
+            abi.encodePacked(IBeacon.RoundMissing.selector)
+        ];
+        for (uint256 i; i < 3; ++i) {
+            vm.mockCallRevert(address(beacon), call, reasons[i]);
+            vm.expectRevert(abi.encodeWithSelector(IAudits.BeaconFailed.selector, job.r.round));
+            audits.draw(job.id, job.r);
+        }
+    }
+
+    // ---------------------------------------------------------------------------------------------------- convicted
+
+    /// @dev Its reward is burnt, so it draws no more audits than the stock pays, and ends.
     function test_AConvictedServersLargeRedemptionEnds() public {
         Job memory job = redeemEven(0, 7, 600, RIGHT);
         (, IDisputes.Record memory r) = convicted(0, 1);
         settleAllJurors(r.response, 1);
-        fillStock();
         reach(job.r.round, RIGHT);
         assertGt(auditsOf(job, RIGHT), 4);
+        uint256 snapshot = vm.snapshotState();
+        // As soon as there is enough for one.
+        uint256 spare = stock() - 2 * params.auditBudget() + 1;
+        vm.prank(address(audits));
+        ledger.move(pool, AccountKind.Audit, 0, AccountKind.Free, keyOf(servers[4]), spare);
+        audits.draw(job.id, job.r);
+        assertEq(audits.progressOf(job.id).audits, 1);
+        vm.revertToState(snapshot);
         audits.draw(job.id, job.r);
         assertEq(audits.progressOf(job.id).audits, 4);
         assertEq(stock(), 0);

@@ -19,7 +19,7 @@ contract AuditsOpenTest is AuditTest {
 
     function _refused(Job memory job, IAudits.Leaf memory leaf, bytes memory reason) private {
         vm.expectRevert(reason);
-        audits.open(job.id, 0, job.r, job.spans, leaf, INPUT);
+        audits.open(job.id, 0, job.r, job.spans, leaf, 0, INPUT);
     }
 
     /// @dev Signs nothing: what counts is the root, which the user signed.
@@ -37,7 +37,7 @@ contract AuditsOpenTest is AuditTest {
         emit IAudits.AuditOpened(job.id, 0, pool, a, INPUT);
         // Anyone may.
         vm.prank(address(0xbeef));
-        audits.open(job.id, 0, job.r, job.spans, leaf, INPUT);
+        audits.open(job.id, 0, job.r, job.spans, leaf, 0, INPUT);
         assertEq(uint8(audits.auditStateOf(job.id, 0)), uint8(IAudits.AuditState.Opened));
         (ISampling.Outcome outcome,,,) = sampling.outcomeOf(address(audits), assertion);
         assertEq(uint8(outcome), uint8(ISampling.Outcome.Pending));
@@ -59,7 +59,7 @@ contract AuditsOpenTest is AuditTest {
         _refused(job, leaf, abi.encodeWithSelector(IAudits.WrongState.selector, 2, IAudits.State.Registered));
         audit(job, 1, 0, 6);
         vm.expectRevert(abi.encodeWithSelector(IAudits.NoSuchAudit.selector, job.id, 1));
-        audits.open(job.id, 1, job.r, job.spans, leaf, INPUT);
+        audits.open(job.id, 1, job.r, job.spans, leaf, 0, INPUT);
         openAt(job, 0, 0, 6);
         _refused(
             job,
@@ -84,10 +84,10 @@ contract AuditsOpenTest is AuditTest {
         spans[0] = job.spans[0];
         spans[0].lane += 1;
         vm.expectRevert(abi.encodeWithSelector(IAudits.WrongSpans.selector, job.id));
-        audits.open(job.id, 0, job.r, spans, leaf, INPUT);
+        audits.open(job.id, 0, job.r, spans, leaf, 0, INPUT);
         spans[0].lane -= 1;
         vm.expectRevert(abi.encodeWithSelector(IAudits.WrongSpans.selector, job.id));
-        audits.open(job.id, 0, job.r, new Span[](0), leaf, INPUT);
+        audits.open(job.id, 0, job.r, new Span[](0), leaf, 0, INPUT);
         job.r.reward += 1;
         _refused(job, leaf, abi.encodeWithSelector(IAudits.WrongRecord.selector, job.id));
     }
@@ -99,15 +99,15 @@ contract AuditsOpenTest is AuditTest {
         vm.expectRevert(
             abi.encodeWithSelector(IAudits.WrongInput.selector, keccak256(INPUT), keccak256(other))
         );
-        audits.open(job.id, 0, job.r, job.spans, leaf, other);
+        audits.open(job.id, 0, job.r, job.spans, leaf, 0, other);
         uint256 limit = params.limits.maxInputBytes;
         vm.expectRevert(abi.encodeWithSelector(IAudits.InputTooLarge.selector, limit + 1, limit));
-        audits.open(job.id, 0, job.r, job.spans, leaf, new bytes(limit + 1));
+        audits.open(job.id, 0, job.r, job.spans, leaf, 0, new bytes(limit + 1));
         // At the limit it is the hash that is wrong.
         vm.expectRevert(
             abi.encodeWithSelector(IAudits.WrongInput.selector, keccak256(INPUT), keccak256(new bytes(limit)))
         );
-        audits.open(job.id, 0, job.r, job.spans, leaf, new bytes(limit));
+        audits.open(job.id, 0, job.r, job.spans, leaf, 0, new bytes(limit));
     }
 
     function test_RevertWhen_TheResponseIsToAnotherRequest() public {
@@ -167,8 +167,11 @@ contract AuditsOpenTest is AuditTest {
         _refused(
             job,
             leafOf(job.parts[0], 6),
-            abi.encodeWithSelector(IAudits.NotServersSeat.selector, seatOf(1), servers[0])
+            abi.encodeWithSelector(IAudits.NotServersSeat.selector, 0, servers[0])
         );
+        bytes memory other = abi.encodeWithSelector(IAudits.NotServersSeat.selector, seatOf(2), servers[0]);
+        vm.expectRevert(other);
+        audits.open(job.id, 0, job.r, job.spans, leafOf(job.parts[0], 6), seatOf(2), INPUT);
     }
 
     // ------------------------------------------------------------------------------------------------------- spans
@@ -265,7 +268,7 @@ contract AuditsOpenTest is AuditTest {
         audits.draw(job.id, job.r);
         IAudits.Leaf memory leaf;
         (leaf.request, leaf.response, leaf.count, leaf.units) = (d.request, d.response, 3, 220 + size);
-        audits.open(job.id, 0, job.r, job.spans, leaf, INPUT);
+        audits.open(job.id, 0, job.r, job.spans, leaf, 0, INPUT);
         IAudits.Audit memory a = auditOf(job, leaf);
         validated(job.id, 0, a);
         audits.settle(job.id, 0, job.r, a);
@@ -394,27 +397,46 @@ contract AuditsOpenTest is AuditTest {
                 _refused(
                     job,
                     leafOf(job.parts[0], 6),
-                    abi.encodeWithSelector(IAudits.NotServersSeat.selector, seatOf(0), servers[0])
+                    abi.encodeWithSelector(IAudits.NotServersSeat.selector, 0, servers[0])
                 );
             }
             vm.revertToState(snapshot);
         }
     }
 
-    /// @dev A seat that had left before does not answer for it.
-    function test_RevertWhen_TheSeatHadLeftBeforeTheRedemption() public {
+    /// @dev Where the seat that answered had left before, another of the server's does: a user that signs its voucher late must not be
+    /// able to have its server convicted.
+    function test_AnotherSeatStandsInForOneThatHadLeft() public {
         fillStock();
         vm.prank(servers[0]);
         staking.unbond(pool, seatOf(0));
-        Entry[] memory entries = evenLane(0, 7, 10, RIGHT);
+        Entry[] memory entries = evenLane(0, 7, 10, WRONG);
         skip(params.windows.unbonding + 3 * params.windows.epoch);
         Job memory job = redeemParts(0, partsOf(entries, 0, 10));
         audit(job, 1, 0, 6);
-        _refused(
-            job,
-            leafOf(job.parts[0], 6),
-            abi.encodeWithSelector(IAudits.NotServersSeat.selector, seatOf(0), servers[0])
-        );
+        IAudits.Leaf memory leaf = leafOf(job.parts[0], 6);
+        bytes memory gone = abi.encodeWithSelector(IAudits.NotServersSeat.selector, seatOf(0), servers[0]);
+        vm.expectRevert(gone);
+        audits.open(job.id, 0, job.r, job.spans, leaf, seatOf(0), INPUT);
+        audits.open(job.id, 0, job.r, job.spans, leaf, seatOf(0) + 3, INPUT);
+        IAudits.Audit memory a = auditOf(job, leaf);
+        a.seat = seatOf(0) + 3;
+        validated(job.id, 0, a);
+        audits.settle(job.id, 0, job.r, a);
+        assertEq(seatBalance(seatOf(0) + 3), params.prices.seatFloat, "its stake answers");
+        assertEq(seatBalance(seatOf(0)), params.prices.seatStake + params.prices.seatFloat);
+    }
+
+    /// @dev A seat that can answer itself does.
+    function test_NobodyStandsInForASeatThatIsThere() public {
+        fillStock();
+        Job memory job = redeemEven(0, 7, 10, RIGHT);
+        audit(job, 1, 0, 6);
+        IAudits.Leaf memory leaf = leafOf(job.parts[0], 6);
+        vm.expectEmit(address(audits));
+        emit IAudits.AuditOpened(job.id, 0, pool, auditOf(job, leaf), INPUT);
+        audits.open(job.id, 0, job.r, job.spans, leaf, seatOf(0) + 3, INPUT);
+        assertEq(auditOf(job, leaf).seat, seatOf(0));
     }
 
     function _auditByNumber(Job memory job, uint256 entry) private {

@@ -154,6 +154,7 @@ contract AuditsSettleTest is AuditTest {
     }
 
     /// @dev One validator lies: it loses a stake and all that vests, all of it burnt; the stock pays the jury.
+    /// @dev With the audit's settlement, whoever asks for it: nothing waits until its stake has left.
     function test_ALyingValidatorIsSlashed() public {
         (Job memory job, IAudits.Audit memory a) = _opened(RIGHT);
         drawAudit(job.id, 0, a);
@@ -162,20 +163,22 @@ contract AuditsSettleTest is AuditTest {
         proposeAudit(job.id, 0, a, RIGHT);
         judge(address(audits), _assertionId(job), RIGHT);
         Money memory m = _money();
-        _settle(job, a);
-        assertEq(_vested(job), job.r.reward);
-        assertEq(dueOf(job.id, 0), 2 * PAY + 5 * JUROR);
-        assertEq(stock(), m.stock + params.auditBudget() - 2 * PAY - 5 * JUROR);
         (address liar, uint64 seat) = validatorOf(job.id, 0, 2);
         assertNotEq(liar, servers[0]);
         vm.expectEmit(address(audits));
         emit IAudits.ValidatorSlashed(job.id, 0, seat, params.prices.seatStake);
-        settleAllValidators(job.id, 0, a);
+        _settle(job, a);
+        assertEq(_vested(job), job.r.reward);
+        assertEq(dueOf(job.id, 0), 2 * PAY + 5 * JUROR);
+        assertEq(stock(), m.stock + params.auditBudget() - 2 * PAY - 5 * JUROR);
         assertEq(seatBalance(seat), params.prices.seatFloat);
         assertTrue(staking.serverOf(pool, liar).convicted);
         uint256 vesting = liar == servers[4] ? 60 * 243 + 3 * 60_000 : 0;
         assertEq(burnBalance(), m.burnt + params.prices.seatStake + vesting);
+        // It is paid nothing and loses nothing more.
+        settleAllValidators(job.id, 0, a);
         settleJury(job.id, 0, a, 1);
+        assertEq(seatBalance(seat), params.prices.seatFloat);
         assertEq(dueOf(job.id, 0), 0);
         assertConserved();
     }
@@ -188,14 +191,13 @@ contract AuditsSettleTest is AuditTest {
         commitAudit(job.id, 0, a, 2, 3, WRONG);
         proposeAudit(job.id, 0, a, RIGHT);
         judge(address(audits), _assertionId(job), RIGHT);
-        _settle(job, a);
         (, uint64 seat) = validatorOf(job.id, 0, 2);
         vm.prank(address(disputes));
         staking.slash(pool, seat, "elsewhere");
         uint256 burnt = burnBalance();
         vm.expectEmit(address(audits));
         emit IAudits.ValidatorSlashed(job.id, 0, seat, 0);
-        audits.settleValidators(job.id, 0, a, one(2));
+        _settle(job, a);
         assertEq(seatBalance(seat), params.prices.seatFloat);
         assertEq(burnBalance(), burnt);
     }
@@ -203,7 +205,7 @@ contract AuditsSettleTest is AuditTest {
     /// @dev A framing majority of the validators changes nothing: the arbiter decides.
     function test_AnHonestServerIsNotConvictedByItsValidators() public {
         (Job memory job, IAudits.Audit memory a) = _opened(RIGHT);
-        drawAudit(job.id, 0, a);
+        drawPanelWithout(address(audits), _assertionId(job), assertionOf(a), 0);
         commitAudit(job.id, 0, a, 0, N, WRONG);
         proposeAudit(job.id, 0, a, WRONG);
         judge(address(audits), _assertionId(job), RIGHT);
@@ -480,14 +482,13 @@ contract AuditsSettleTest is AuditTest {
         commitAudit(job.id, 0, a, 2, 3, WRONG);
         proposeAudit(job.id, 0, a, RIGHT);
         judge(address(audits), _assertionId(job), RIGHT);
-        _settle(job, a);
         (address liar, uint64 seat) = validatorOf(job.id, 0, 2);
         // As a dispute over that seat would.
         vm.prank(address(disputes));
         staking.accuse(pool, seat, true);
         uint256 vesting = balanceOf(AccountKind.Vesting, liar);
         uint256 burnt = burnBalance();
-        settleAllValidators(job.id, 0, a);
+        _settle(job, a);
         assertEq(burnBalance(), burnt + params.prices.seatStake + vesting - params.juryBudget());
         assertConserved();
     }

@@ -93,7 +93,7 @@ contract AuditsSilenceTest is AuditTest {
         vm.expectRevert(abi.encodeWithSelector(IAudits.WrongState.selector, job.id, IAudits.State.Settled));
         audits.convictSilent(job.id, 0, job.r, seatOf(0));
         vm.expectRevert(abi.encodeWithSelector(IAudits.WrongState.selector, job.id, IAudits.State.Settled));
-        audits.open(job.id, 0, job.r, job.spans, leafOf(job.parts[0], 6), INPUT);
+        audits.open(job.id, 0, job.r, job.spans, leafOf(job.parts[0], 6), 0, INPUT);
     }
 
     function test_RevertWhen_TheAuditWasOpened() public {
@@ -195,8 +195,8 @@ contract AuditsSilenceTest is AuditTest {
         _assertConvicted(job, seatOf(0));
     }
 
-    /// @dev All seats leave, one is gone: as long as somebody may name a full one, an empty one does not do.
-    function test_AfterAllSeatsHaveLeftAFullOneComesFirst() public {
+    /// @dev All seats leave, one is gone: half with each window is asked for, so that one that holds more can be named first.
+    function test_AfterAllSeatsHaveLeftTheFullestComesFirst() public {
         fillStock();
         vm.startPrank(servers[0]);
         staking.unbond(pool, seatOf(0));
@@ -209,7 +209,8 @@ contract AuditsSilenceTest is AuditTest {
         Job memory job = _drawnJob(0, 7);
         assertEq(staking.serverOf(pool, servers[0]).seats, 0);
         uint256 until = audits.progressOf(job.id).until;
-        vm.warp(until + params.windows.audit);
+        // 500,000 needs 19 halvings to nothing.
+        vm.warp(until + 19 * uint256(params.windows.audit));
         vm.expectRevert(_notFull(seatOf(0)));
         audits.convictSilent(job.id, 0, job.r, seatOf(0));
         uint256 snapshot = vm.snapshotState();
@@ -221,6 +222,37 @@ contract AuditsSilenceTest is AuditTest {
         audits.convictSilent(job.id, 0, job.r, seatOf(0));
         assertTrue(staking.serverOf(pool, servers[0]).convicted);
         assertConserved();
+    }
+
+    /// @dev A liar that has its seats fined a little, so that none is full, and keeps an empty one to name: theirs come first.
+    function test_FinedSeatsAnswerBeforeEmptyOnes() public {
+        fillStock();
+        vm.startPrank(servers[0]);
+        staking.unbond(pool, seatOf(0));
+        skip(300);
+        staking.withdraw(pool, seatOf(0));
+        vm.stopPrank();
+        Job memory job = redeemEven(0, 7, 10, WRONG);
+        vm.startPrank(servers[0]);
+        for (uint64 seat = seatOf(0) + 1; seat < seatOf(0) + SEATS; ++seat) {
+            staking.unbond(pool, seat);
+        }
+        vm.stopPrank();
+        for (uint64 seat = seatOf(0) + 1; seat < seatOf(0) + SEATS; ++seat) {
+            _suspend(seat);
+        }
+        audit(job, 1, 0, 6);
+        vm.warp(uint256(audits.progressOf(job.id).until) + params.windows.audit);
+        vm.expectRevert(_notFull(seatOf(0) + 1));
+        audits.convictSilent(job.id, 0, job.r, seatOf(0) + 1);
+        skip(1);
+        vm.expectRevert(_notFull(seatOf(0)));
+        audits.convictSilent(job.id, 0, job.r, seatOf(0));
+        uint256 held = seatBalance(seatOf(0) + 1);
+        assertLt(held, params.prices.seatStake);
+        uint256 burnt = burnBalance();
+        audits.convictSilent(job.id, 0, job.r, seatOf(0) + 1);
+        assertEq(burnBalance(), burnt + held + job.r.reward);
     }
 
     /// @dev A server without a full seat loses what its redemption would have paid.

@@ -295,7 +295,7 @@ contract AuditBoundsTest is Bounds {
         reach(job.r.round, randomnessFor(job, n, LANES - 1, 0));
         _fits(address(audits), abi.encodeCall(audits.draw, (job.id, job.r)), 110_000);
         IAudits.Leaf memory leaf = leafOf(job.parts[LANES - 1], 0);
-        bytes memory data = abi.encodeCall(audits.open, (job.id, 0, job.r, job.spans, leaf, INPUT));
+        bytes memory data = abi.encodeCall(audits.open, (job.id, 0, job.r, job.spans, leaf, 0, INPUT));
         _fits(address(audits), data, 950_000);
         _validate(job, auditOf(job, leaf));
     }
@@ -316,7 +316,7 @@ contract AuditBoundsTest is Bounds {
         bytes32 subject = sampling.subjectOf(address(audits), audits.assertionOf(job.id, 0));
         commitJury(subject, 0, drawJurors(subject), RIGHT);
         arbiter.propose(address(sampling), subject, RIGHT);
-        _fits(address(audits), abi.encodeCall(audits.settle, (job.id, 0, job.r, a)), 380_000);
+        _fits(address(audits), abi.encodeCall(audits.settle, (job.id, 0, job.r, a)), 460_000);
         bytes memory data = abi.encodeCall(audits.settleValidators, (job.id, 0, a, upTo(16)));
         _fits(address(audits), data, 1_000_000);
         data = abi.encodeCall(audits.settleJurors, (job.id, 0, a, 1, upTo(30)));

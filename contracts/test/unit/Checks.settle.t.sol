@@ -68,6 +68,17 @@ contract ChecksSettleTest is AssayTest {
         );
     }
 
+    /// @dev Frozen as well: the claim of a convicted validator does not wait for whatever else runs.
+    function test_AClaimOfAConvictedAndFrozenValidatorGoesBackToo() public {
+        convicted(serverOfSeat(e.answer.seat), 1);
+        vm.prank(address(disputes));
+        staking.freeze(pool, validator, true);
+        vm.warp(freeAt + 1);
+        vm.expectEmit(address(checks));
+        emit IChecks.ClaimVoid(pool, response, validator);
+        checks.settle(pool, user, response);
+    }
+
     /// @dev A conviction elsewhere voids what its server has claimed; the money stays bound to checks.
     function test_AClaimOfAConvictedValidatorGoesBackToTheUser() public {
         convicted(serverOfSeat(e.answer.seat), 1);

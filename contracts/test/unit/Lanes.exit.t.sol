@@ -30,14 +30,6 @@ contract LanesExitTest is AssayTest {
         lanes.fund(pool, 1_000_000, 1_000_001);
     }
 
-    function test_RevertWhen_APoolWithoutAuditsIsFundedForThem() public {
-        vm.expectRevert(abi.encodeWithSelector(ILanes.NotAudited.selector, pool));
-        vm.prank(user);
-        lanes.fundAudits(pool, 1);
-        vm.expectRevert(abi.encodeWithSelector(IPools.PoolUnknown.selector, bytes32("unknown")));
-        lanes.fundAudits("unknown", 1);
-    }
-
     function test_MoneyLeavesAtTheEndOfTheWindowAndCheckMoneyIsBurnt() public {
         redeem(0, voucher(0, 7, 1, 1, 1_000));
         uint256 eMoney = balanceOf(AccountKind.Check, user);

@@ -356,7 +356,7 @@ abstract contract AuditTest is AssayTest {
         returns (IAudits.Audit memory)
     {
         IAudits.Leaf memory leaf = leafOf(job.parts[part], entry);
-        audits.open(job.id, index, job.r, job.spans, leaf, INPUT);
+        audits.open(job.id, index, job.r, job.spans, leaf, 0, INPUT);
         return auditOf(job, leaf);
     }
 
@@ -381,23 +381,26 @@ abstract contract AuditTest is AssayTest {
         sampling.draw(client, id, a);
     }
 
-    /// @dev Finds a value for the panel's round with which every validator can commit.
-    function drawActivePanel(address client, bytes32 id, ISampling.Assertion memory a) internal {
+    /// @dev Finds a value for the panel's round with which every validator can commit, and none is of `server`.
+    function drawPanelWithout(address client, bytes32 id, ISampling.Assertion memory a, uint256 server)
+        internal
+    {
         uint64 round = sampling.panelOf(client, id).round;
         for (uint256 i;; ++i) {
             uint256 snapshot = vm.snapshotState();
             reach(round, keccak256(abi.encode("panel", round, i)));
             sampling.draw(client, id, a);
-            if (_allActive(client, id)) return;
+            if (_isPanelWithout(client, id, server)) return;
             vm.revertToState(snapshot);
         }
     }
 
     /// @dev Seats of servers that were convicted meanwhile can't commit.
-    function _allActive(address client, bytes32 id) private view returns (bool) {
+    function _isPanelWithout(address client, bytes32 id, uint256 server) private view returns (bool) {
         uint256 size = sampling.panelOf(client, id).size;
         for (uint256 i; i < size; ++i) {
-            if (!staking.isActive(pool, sampling.seatOfValidator(client, id, i))) return false;
+            uint64 seat = sampling.seatOfValidator(client, id, i);
+            if (!staking.isActive(pool, seat) || serverOfSeat(seat) == server) return false;
         }
         return true;
     }
@@ -483,7 +486,7 @@ abstract contract AuditTest is AssayTest {
     /// @dev All validators find RIGHT; where the server committed to something else, so does the jury.
     function validated(uint256 id, uint32 index, IAudits.Audit memory a) internal {
         bytes32 assertion = audits.assertionOf(id, index);
-        drawActivePanel(address(audits), assertion, assertionOf(a));
+        drawPanelWithout(address(audits), assertion, assertionOf(a), serverOfSeat(a.seat));
         commitAudit(id, index, a, 0, N, RIGHT);
         proposeAudit(id, index, a, RIGHT);
         (ISampling.Outcome outcome,,,) = sampling.outcomeOf(address(audits), assertion);
