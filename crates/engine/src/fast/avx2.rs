@@ -154,7 +154,8 @@ fn packed<U: Packed, O: Output>(
     out: &mut [O],
 ) {
     let row_units = matrix.row_units();
-    for (group, out) in groups.zip(out.chunks_exact_mut(GROUP * acts.len())) {
+    let line = out.len() / groups.len();
+    for (group, out) in groups.zip(out.chunks_exact_mut(line)) {
         let units = &units[group * row_units..][..row_units];
         let Some(exponents) = matrix.exponents[group * GROUP..].first_chunk() else { return };
         for (acts, out) in acts.chunks(2).zip(out.chunks_mut(2 * GROUP)) {

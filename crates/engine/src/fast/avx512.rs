@@ -199,7 +199,8 @@ fn packed<U: Packed, O: Output>(
     // Weights that several tiles need stay in the innermost cache.
     let chunk = if tiles == 1 { row_units } else { UNITS };
     let mut sums = vec![Sums::ZERO; acts.len()];
-    for (group, out) in groups.zip(out.chunks_exact_mut(GROUP * acts.len())) {
+    let line = out.len() / groups.len();
+    for (group, out) in groups.zip(out.chunks_exact_mut(line)) {
         let (this, next) = units[group * row_units..].split_at(row_units);
         let Some(exponents) = matrix.exponents[group * GROUP..].first_chunk() else { return };
         sums.fill(Sums::ZERO);

@@ -115,6 +115,18 @@ pub(super) fn softmax_and_mix(
     mix(&scratch.probabilities, &mut scratch.mixed);
     let reciprocal = reference::mix_reciprocal(sum);
     for (out, mixed) in out.iter_mut().zip(&scratch.mixed) {
-        *out = reference::mix_element(*mixed, reciprocal);
+        *out = mix_element(*mixed, reciprocal);
     }
+}
+
+/// [`reference::mix_element`] without 128-bit numbers, which no vector unit has: `acc = a · 2^32 + b`, `reciprocal = c · 2^31 + d`.
+/// `|acc · reciprocal|` is below 2^93, as the reciprocal is that of the sum of the weights in `acc`.
+#[inline(always)]
+pub(super) fn mix_element(acc: i64, reciprocal: i64) -> i32 {
+    let (a, b) = (acc >> 32, acc & 0xffff_ffff);
+    let (c, d) = (reciprocal >> 31, reciprocal & 0x7fff_ffff);
+    // Below 2^64: b · d is below 2^63.
+    let low = (((b * d) as u64 + (1 << 61)) >> 31) as i64;
+    let rest = 2 * (a * d) + b * c + low;
+    (2 * (a * c) + (rest >> 31)).clamp(i32::MIN.into(), i32::MAX.into()) as i32
 }

@@ -48,7 +48,7 @@ pub(super) struct Preparation<'a> {
 }
 
 /// What a kernel multiplies and where the products go: some row groups of a matrix, the vectors, and
-/// `[group][vector][row]`.
+/// `[group][vector][row]`, where groups may be longer than their vectors need.
 type Product<O> = unsafe fn(&Matrix, Range<usize>, &[Acts], &mut [O]);
 
 /// Signature of [`crate::reference::rms_norm`] with its result behind the arguments.
@@ -105,7 +105,7 @@ impl Kernels {
         }
     }
 
-    /// Row groups `groups` of a matrix times each vector; `out` is `[group][vector][row]`.
+    /// Row groups `groups`, at least one, of a matrix times each vector; `out` is `[group][vector][row]`, its groups of one length.
     pub(super) fn product<O: Finished>(
         &self,
         matrix: &Matrix,

@@ -6,21 +6,22 @@ use super::{
 };
 use crate::model::{GROUP, Matrix};
 
-/// Finished outputs of the matrices of one call, `[matrix][group of 16 rows][vector][row]`.
+/// Finished outputs of the matrices of one call, `[matrix][group of 16 rows][vector][row]`, each group padded to an odd number
+/// of vectors: one vector's outputs would lie powers of two apart otherwise, where caches keep few of them.
 #[derive(Debug, Default)]
 pub(super) struct Products<O> {
     values: Vec<O>,
     /// First group of each matrix, and the end.
     bounds: Vec<usize>,
-    vectors: usize,
+    /// Values of a group.
+    line: usize,
 }
 
 impl<O: Finished> Products<O> {
     /// One vector's outputs, 16 at a time.
     pub(super) fn groups(&self, matrix: usize, vector: usize) -> impl Iterator<Item = &[O; GROUP]> {
-        let line = GROUP * self.vectors;
-        self.values[self.bounds[matrix] * line..self.bounds[matrix + 1] * line]
-            .chunks_exact(line)
+        self.values[self.bounds[matrix] * self.line..self.bounds[matrix + 1] * self.line]
+            .chunks_exact(self.line)
             .filter_map(move |group| group[vector * GROUP..].first_chunk())
     }
 
@@ -38,7 +39,7 @@ impl<O: Finished> Products<O> {
 
     /// Multiplies each matrix by each vector; all have the same number of columns.
     pub(super) fn compute(&mut self, kernels: &Kernels, team: &Team, matrices: &[&Matrix], acts: &[Acts]) {
-        self.vectors = acts.len();
+        self.line = GROUP * (acts.len() | 1);
         self.bounds.clear();
         self.bounds.push(0);
         let mut total = 0;
@@ -47,14 +48,16 @@ impl<O: Finished> Products<O> {
             self.bounds.push(total);
         }
         if acts.is_empty() {
-            return self.values.clear();
+            return;
         }
-        let line = GROUP * acts.len();
-        // Every element is written below.
-        self.values.resize(total * line, O::default());
+        let line = self.line;
+        // Never shortened, as lengthening fills with zeros, and every element that is read is written below.
+        if self.values.len() < total * line {
+            self.values.resize(total * line, O::default());
+        }
         let work = matrices.iter().map(|m| m.rows * m.cols).sum::<usize>() * acts.len();
         let bounds = &self.bounds;
-        team.split(&mut self.values, line, work, |first, mut part| {
+        team.split(&mut self.values[..total * line], line, work, |first, mut part| {
             let end = first + part.len() / line;
             for (matrix, bound) in matrices.iter().zip(bounds.windows(2)) {
                 let (from, to) = (first.max(bound[0]), end.min(bound[1]));

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{
-    Fast,
+    Fast, body,
     kernels::{Acts, AttentionScratch, Finished, Kernels, Preparation},
     products::Products,
     team::Team,
@@ -101,6 +101,18 @@ proptest! {
             let mut got = vec![0; x.len()];
             kernels.norm(&x, &gains[..x.len()], (eps, e), &mut got);
             prop_assert_eq!(&got, &expected, "{}", backend);
+        }
+    }
+
+    /// The sum of the probabilities bounds what they weigh: values are within ±32,767 · 2^16.
+    #[test]
+    fn mixing_is_the_reference(sum in 0u32..18, low in 0i64..32_768, share in any::<i32>(), small: bool) {
+        let sum = ((32_767 << sum) - low).max(32_767);
+        let most = i128::from(sum) * 32_767 << 16;
+        let acc = (most * i128::from(share) >> if small { 62 } else { 31 }) as i64;
+        let reciprocal = reference::mix_reciprocal(sum);
+        for acc in [acc, most as i64, -most as i64] {
+            prop_assert_eq!(body::mix_element(acc, reciprocal), reference::mix_element(acc, reciprocal));
         }
     }
 
