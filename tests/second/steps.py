@@ -58,7 +58,8 @@ def rounding():
 
 def powers():
     noise = Noise(2)
-    z = [0, 1, 2, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x10001, 0x1FFFF, 31 << 16, (32 << 16) - 1, 32 << 16, (32 << 16) + 1, 1 << 40, 1 << 60]
+    z = [0, 1, 2, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x10001, 0x1FFFF]
+    z += [31 << 16, (32 << 16) - 1, 32 << 16, (32 << 16) + 1, 1 << 40, 1 << 60]
     z += [noise.next(33 << 16) for _ in range(40)]
     return [[one, *exp2(one)] for one in z]
 
@@ -80,8 +81,8 @@ def gates():
 
 def angles():
     noise = Noise(5)
-    cases = [(0, 1 << 63), (1, 0), (1, 1), (1, (1 << 62) - 1), (1, 1 << 62), (1, (1 << 63) - 1), (1, 1 << 63), (1, 3 << 62), (1, (1 << 64) - 1),
-             (131071, 2935890503282001226), (131071, (1 << 64) - 1)]  # fmt: skip
+    quarters = [0, 1, (1 << 62) - 1, 1 << 62, (1 << 63) - 1, 1 << 63, 3 << 62, (1 << 64) - 1]
+    cases = [(0, 1 << 63), *((1, t) for t in quarters), (131071, 2935890503282001226), (131071, (1 << 64) - 1)]
     cases += [(noise.next(1 << 17), noise.next(1 << 32) << 32 | noise.next(1 << 32)) for _ in range(40)]
     return [[p, t, *cos_sin(p * t % 2**64)] for p, t in cases]
 
@@ -108,8 +109,9 @@ def frequencies():
 
 def singles():
     noise = Noise(6)
-    bits = [0, 0x80000000, 1, 0x80000001, 0x007FFFFF, 0x00800000, 0x7F800000, 0xFF800000, 0x7FC00000, 0x477FFFFF, 0x47800000,
-            0x3F800000, 0xBF800000, 0x2B800000, 0x2B000000, 0xAB000000, 0x2AFFFFFF, 0x43FFFFFF, 0x44000000, 0xC3FFFFFF, 0xC4000000]  # fmt: skip
+    bits = [0, 0x80000000, 1, 0x80000001, 0x007FFFFF, 0x00800000, 0x7F800000, 0xFF800000, 0x7FC00000, 0x3F800000, 0xBF800000]
+    # About 2^16, 2^-40, 2^-41 and 2^9.
+    bits += [0x477FFFFF, 0x47800000, 0x2B800000, 0x2B000000, 0xAB000000, 0x2AFFFFFF, 0x43FFFFFF, 0x44000000, 0xC3FFFFFF, 0xC4000000]
     bits += [families.single(noise, -45, 18) for _ in range(40)]
     cases = []
     for one in bits:
@@ -156,7 +158,8 @@ def rows():
 
     for kind, size in (("Q8_0", 32), ("Q4_0", 16)):
         signs = 0x8000 if kind == "Q4_0" else 0
-        for scales in ([0, 0], [0x7BFF, 1], [1, 2], [0x7BFF, 0x7BFE | signs], [0x2400, 0x1234 | signs], [0x0400, 0x77FF | signs]):
+        edges = [[0, 0], [0x7BFF, 1], [1, 2], [0x7BFF, 0x7BFE | signs], [0x2400, 0x1234 | signs], [0x0400, 0x77FF | signs]]
+        for scales in edges:
             cases.append((kind, 64, blocks(scales, size)))
     for kind, size in (("Q4_K", 140), ("Q5_K", 172)):
         for d, dmin in ((0, 0), (0x1400, 0x1800), (0x9400, 0x8001), (0x4C00, 0x4800)):
@@ -193,7 +196,11 @@ def norms():
         (even(noise, 24, 1 << 24), even(noise, 24, 1 << 23), 1),
         (even(noise, 20, 300), even(noise, 20, 1 << 23), 0),
     ]
-    return [{"x": x, "gains": g, "m": EPSILONS[e][0], "z": EPSILONS[e][1], "y": numbers(norm(array(x), array(g), EPSILONS[e]))} for x, g, e in cases]
+    result = []
+    for x, g, e in cases:
+        (m, z), y = EPSILONS[e], norm(array(x), array(g), EPSILONS[e])
+        result.append({"x": x, "gains": g, "m": m, "z": z, "y": numbers(y)})
+    return result
 
 
 def vectors(noise):
@@ -257,7 +264,8 @@ def rotations():
 
 def stored():
     noise = Noise(12)
-    heads = [[0, 0], [LOW, HIGH, 0, 1], [LOW] * 32, [32767, -32767, 1], [32768, -32768, 1, -1, 3, -3], [65535, 65533, -65535, 1], even(noise, 40, HIGH), spread(noise, 80, 31), spread(noise, 32, 16)]
+    heads = [[0, 0], [LOW, HIGH, 0, 1], [LOW] * 32, [32767, -32767, 1], [32768, -32768, 1, -1, 3, -3], [65535, 65533, -65535, 1]]
+    heads += [even(noise, 40, HIGH), spread(noise, 80, 31), spread(noise, 32, 16)]
     cases = []
     for x in heads:
         q, shift = blocks_of(array(x))
@@ -293,8 +301,9 @@ def attentions():
     case([LOW] * 40, FACTORS[1], [[LOW] * 40, [HIGH] * 40, [0] * 40], [[HIGH] * 40, [LOW] * 40, even(noise, 40, HIGH)])
     case([HIGH, LOW], FACTORS[0], [[HIGH, LOW]] * 3, [[1, 2], [2, LOW], [4, HIGH]])
     case([0] * 4, FACTORS[1], several(9, lambda: spread(noise, 4, 31)), several(9, lambda: spread(noise, 4, 20)))
-    case(even(noise, 32, 3 << 16), FACTORS[1], several(12, lambda: even(noise, 32, 3 << 16)), several(12, lambda: even(noise, 32, 1 << 17)))
-    case(even(noise, 40, 1 << 16), FACTORS[2], several(8, lambda: even(noise, 40, 1 << 16)), several(8, lambda: spread(noise, 40, 31)))
+    head, narrow_head = lambda: even(noise, 32, 3 << 16), lambda: even(noise, 40, 1 << 16)
+    case(head(), FACTORS[1], several(12, head), several(12, head))
+    case(narrow_head(), FACTORS[2], several(8, narrow_head), several(8, lambda: spread(noise, 40, 31)))
     case(spread(noise, 80, 24), FACTORS[3], several(3, lambda: spread(noise, 80, 20)), several(3, lambda: spread(noise, 80, 20)))
     return cases
 
@@ -368,22 +377,53 @@ STEPS = {
     "activations": (activations, "[g Q16, silu(g) Q16, gelu(g) Q16]"),
     "gates": (gates, "[g Q16, u Q16, a Q16 with silu, a Q16 with gelu]"),
     "cos_sin": (angles, "[p, t Q64, C Q30, S Q30]"),
-    "turns": (frequencies, "[bits of the base, bits of f_j, j, n, t_j Q64, or null where it is refused]; bits are those of a single"),
-    "singles": (singles, "[bits of a single, n, limit, the number in Qn, or null where it is refused: not finite, or of magnitude 2^limit or more]"),
-    "rows": (rows, "bytes of a row of n weights as in the file (hex); e; sw [blocks]; q [32 · blocks], padding included"),
+    "turns": (
+        frequencies,
+        "[bits of the base, bits of f_j, j, n, t_j Q64, or null where it is refused]; bits are those of a single",
+    ),
+    "singles": (
+        singles,
+        "[bits of a single, n, limit, the number in Qn, or null where it is refused: not finite, or 2^limit or more]",
+    ),
+    "rows": (
+        rows,
+        "bytes of a row of n weights as in the file (hex); e; sw [blocks]; q [32 · blocks], padding included",
+    ),
     "norm": (norms, "x Q24 [n]; gains Q22 [n]; eps = m · 2^z; y Q16 [n]"),
     "quantise": (quantisation, "a Q16 [n]; e; sa [blocks]; q [32 · blocks], padding included"),
-    "product": (products, "q [row][32 · blocks]; sw [row][blocks]; e [row]; a Q16 [n]; q16: the product in Q16 [row]; q24: to the residual, Q24 [row]"),
-    "rotate": (rotations, "a head x Q16 [n]; whether pairs are halves apart; position p; t Q64 [pairs]; y Q16 [n]"),
+    "product": (
+        products,
+        "q [row][32 · blocks]; sw [row][blocks]; e [row]; a Q16 [n]; q16: the product in Q16 [row]; q24: to the "
+        "residual, Q24 [row]",
+    ),
+    "rotate": (
+        rotations,
+        "a head x Q16 [n]; whether pairs are halves apart; position p; t Q64 [pairs]; y Q16 [n]",
+    ),
     "store": (stored, "a head's key or value x Q16 [n]; q [n]; shifts [blocks]: x is about q · 2^shift"),
     "query": (queries, "a head's query x Q16 [n]; c Q30; q [n]; shift: Q20 is about q · 2^shift"),
-    "attend": (attentions, "query Q16 [n], rotated; c Q30; keys, values Q16 [position][n]; scores Q16 [position]; probabilities Q15 [position]; out Q16 [n]"),
-    "layers": (layers, "for the last token: its embedding; the residual Q24 [width] after each layer's attention and after its feed-forward; hidden, logits Q16"),
+    "attend": (
+        attentions,
+        "query Q16 [n], rotated; c Q30; keys, values Q16 [position][n]; scores Q16 [position]; probabilities Q15 "
+        "[position]; out Q16 [n]",
+    ),
+    "layers": (
+        layers,
+        "for the last token: its embedding; the residual Q24 [width] after each layer's attention and after its "
+        "feed-forward; hidden, logits Q16",
+    ),
     "draw": (draws, "[seed, position, r], 64 bits"),
-    "sample": (samples, "logits Q16 [vocabulary]; seed, temperature, top_p, top_k as in a canonical input; position; the token"),
+    "sample": (
+        samples,
+        "logits Q16 [vocabulary]; seed, temperature, top_p, top_k as in a canonical input; position; the token",
+    ),
     "roots": (roots, "[file, model root]"),
-    "families": (models, "a file in tests/vectors/families; model root; tokens from position 0 on; hidden, last_logits Q16 after the last; all_logits: keccak of all positions' logits, 4 bytes little-endian each"),
-}  # fmt: skip
+    "families": (
+        models,
+        "a file in tests/vectors/families; model root; tokens from position 0 on; hidden, last_logits Q16 after the "
+        "last; all_logits: keccak of all positions' logits, 4 bytes little-endian each",
+    ),
+}
 
 
 def compute():
