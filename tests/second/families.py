@@ -85,7 +85,7 @@ MODELS = {
         "rope.dimension_count": 16, "rope.scaling.type": "linear", "rope.scaling.factor": ("single", 0x40600000),
     }),
     "llama-f32": ("llama", "F32", 1, 36, 2, 1, 16, 40, True, (-5, -2), {"rope.freq_base": ("single", 0x48F42400)}),
-    "llama-saturating": ("llama", "BF16", 2, 32, 2, 1, 16, 32, False, (8, 15), {}),
+    "llama-saturating": ("llama", "BF16", 2, 32, 2, 1, 16, 32, False, (-4, 12), {}),
     "qwen2-f16": ("qwen2", "F16", 2, 32, 2, 1, 24, 48, True, (-5, -2), {}),
     "qwen3-bf16": ("qwen3", "BF16", 2, 40, 2, 1, 20, 44, False, (-5, -2), {"rope.freq_base": ("single", 0x49742400)}),
     "gemma-q8_0": ("gemma", "Q8_0", 2, 32, 2, 1, 48, 64, True, (-4, -2), {}),
