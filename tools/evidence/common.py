@@ -87,6 +87,8 @@ def sources():
     files = [ROOT / name for name in ("foundry.toml", "package-lock.json")]
     for folder in ("contracts/src", "contracts/test", "pools", "script", "tests/vectors"):
         files += [path for path in (ROOT / folder).rglob("*") if path.is_file()]
+    # The arithmetic's steps change with the engine, and no contract reads them.
+    files = [path for path in files if path.name != "engine-steps.json" and path.parent.name != "families"]
     return {str(path.relative_to(ROOT)): path for path in sorted(files)}
 
 
@@ -142,16 +144,16 @@ def without_inline_config(path, text):
 # ----------------------------------------------------------------------------------------------------- Python tools
 
 
-def python_tool(name):
-    """A program of requirements.txt, installed on first use into an environment of this checkout's own."""
-    wanted = (HERE / "requirements.txt").read_bytes()
-    home = ROOT / "target/evidence/venv"
+def python_tool(name, requirements=HERE / "requirements.txt", environment="venv"):
+    """A program of the requirements, installed on first use into an environment of this checkout's own."""
+    wanted = requirements.read_bytes()
+    home = STATE / environment
     mark = home / "installed"
     if not mark.exists() or mark.read_bytes() != wanted:
-        say("installing tools/evidence/requirements.txt into target/evidence/venv")
+        say(f"installing {requirements.relative_to(ROOT)} into {home.relative_to(ROOT)}")
         shutil.rmtree(home, ignore_errors=True)
         venv.create(home, with_pip=True)
-        must([home / "bin/pip", "install", "--quiet", "--disable-pip-version-check", "-r", HERE / "requirements.txt"])
+        must([home / "bin/pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements])
         mark.write_bytes(wanted)
     return home / "bin" / name
 

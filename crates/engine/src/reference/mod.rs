@@ -46,7 +46,13 @@ pub(crate) fn angles(shape: &Shape, layer: usize, position: usize) -> Vec<(i32, 
     turns.iter().map(|turns| cos_sin(position as u32, *turns)).collect()
 }
 
-fn attention_block(shape: &Shape, layer: &Layer, cache: &mut Cache, index: usize, residual: &mut [i64]) {
+pub(crate) fn attention_block(
+    shape: &Shape,
+    layer: &Layer,
+    cache: &mut Cache,
+    index: usize,
+    residual: &mut [i64],
+) {
     let position = cache.len();
     let x = quantise(&rms_norm(residual, &layer.attention_norm, shape.eps));
     let mut queries = project(shape, &layer.query, &x);
@@ -95,7 +101,7 @@ pub(crate) fn add_bias(x: &mut [i32], bias: &[i32]) {
     }
 }
 
-fn feed_forward_block(shape: &Shape, layer: &Layer, residual: &mut [i64]) {
+pub(crate) fn feed_forward_block(shape: &Shape, layer: &Layer, residual: &mut [i64]) {
     let x = quantise(&rms_norm(residual, &layer.feed_forward_norm, shape.eps));
     let gate: Vec<i32> = multiply(&layer.gate, &x);
     let up: Vec<i32> = multiply(&layer.up, &x);

@@ -9,6 +9,7 @@ mod gguf_file;
 mod hostile;
 mod steps;
 mod tokenizers;
+mod vectors;
 
 use std::path::PathBuf;
 
