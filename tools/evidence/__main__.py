@@ -9,7 +9,7 @@ import sys
 
 import common
 
-PROOFS = ["slither", "coverage", "proofs", "mutants", "speed", "fuzz", "campaign"]
+PROOFS = ["slither", "coverage", "proofs", "mutants", "speed", "neon", "fuzz", "campaign"]
 
 
 def main(chosen):
