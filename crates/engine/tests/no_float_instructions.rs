@@ -80,8 +80,9 @@ fn is_float(word: u32) -> bool {
             0b11100 => is_set(22),
             _ => false,
         },
-        // Three registers, complex numbers and dot products among them, or three of halves.
-        (false, false, 0b01 | 0b11) => if is_set(15) { bits(11, 4) >= 8 } else { is_set(22) },
+        // Three registers, complex numbers and dot products among them; three of halves.
+        (false, false, 0b01 | 0b11) if is_set(15) => bits(11, 4) >= 8,
+        (false, false, 0b01 | 0b11) => is_set(22),
         // Shifts, which some conversions are; without a shift they are immediates.
         (true, _, 0b01 | 0b11) => !is_set(23) && bits(19, 4) != 0 && matches!(bits(11, 5), 0x1c | 0x1f),
         // Vectors by an element.

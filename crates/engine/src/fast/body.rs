@@ -105,7 +105,11 @@ pub(super) fn finish<O: Output>(
 
 /// The keys or values that a head sees, page by page: blocks and their shifts, `[position][block]`.
 #[inline(always)]
-pub(super) fn seen(view: View<'_>, part: Part, blocks: usize) -> impl Iterator<Item = (&[Compressed], &[u8])> {
+pub(super) fn seen(
+    view: View<'_>,
+    part: Part,
+    blocks: usize,
+) -> impl Iterator<Item = (&[Compressed], &[u8])> {
     let mut position = 0;
     view.cache.head(view.layer, part, view.kv_head, view.to).map(move |(q, shifts)| {
         let skipped = view.from.saturating_sub(position).min(shifts.len() / blocks) * blocks;

@@ -56,11 +56,11 @@ fn multiply<D: Dot>(rounds: u64) -> i32 {
     let x = vdupq_n_s32(std::hint::black_box(0x0102_0304));
     let mut sums = [x; 16];
     for _ in 0..rounds {
-        for sum in &mut sums {
-            // Depends on the sum, or the products would be computed once.
-            let (weights, x) = (vreinterpretq_s8_s32(*sum), vreinterpretq_s8_s32(x));
+        for i in 0..sums.len() {
+            // Depends on a sum, or the products would be computed once; on another one, which needs no copy.
+            let weights = vreinterpretq_s8_s32(sums[(i + 1) % sums.len()]);
             // SAFETY: the table of `D` is used only on machines that have what `D` needs.
-            *sum = unsafe { D::add::<0>(*sum, weights, x) };
+            sums[i] = unsafe { D::add::<0>(sums[i], weights, vreinterpretq_s8_s32(x)) };
         }
     }
     sums.iter().fold(0, |total: i32, sum| total.wrapping_add(vaddvq_s32(*sum)))
@@ -125,8 +125,8 @@ const ROWS: usize = 4;
 
 /// A packing of weights, read as four rows' share of a line.
 trait Packed: Sized {
-    /// Whether weights are read as they are stored, so that [`ActBlock::offset`], shifted right so far, takes the
-    /// offset back.
+    /// If weights are read as they are stored, the right shift of [`ActBlock::offset`] that makes it the offset of this
+    /// packing.
     const OFFSET_SHIFT: Option<u32>;
 
     /// The weights of elements `4j..4j+4` of block `h` in four rows.
@@ -139,7 +139,7 @@ trait Packed: Sized {
 }
 
 impl Packed for Unit8 {
-    /// 255 is no int8.
+    /// 255 is no int8, so the offset is taken from each weight.
     const OFFSET_SHIFT: Option<u32> = None;
 
     #[inline]
@@ -290,9 +290,10 @@ fn tile<D: Dot, U: Packed, const T: usize, const R: usize>(
     }
 }
 
-/// Adds one lane of line `j`, counted from lane 0's.
+/// Adds line `j + LANE` of some rows times lane `LANE` of `x` to a block's sums.
 #[target_feature(enable = "neon")]
 #[inline]
+#[expect(clippy::needless_range_loop, reason = "r and t index several arrays each")]
 fn lane<D: Dot, U: Packed, const LANE: i32, const T: usize, const R: usize>(
     unit: &U,
     first: usize,
