@@ -9,7 +9,7 @@ import sys
 
 import common
 
-PROOFS = ["slither", "coverage", "proofs", "mutants", "speed", "fuzz", "arithmetic", "campaign"]
+PROOFS = ["slither", "coverage", "proofs", "mutants", "speed", "arithmetic", "neon", "fuzz", "campaign"]
 
 
 def main(chosen):

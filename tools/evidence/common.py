@@ -100,6 +100,14 @@ def digest(*more):
     return whole.hexdigest()[:16]
 
 
+def fingerprint(files):
+    """Identifies files by their paths and contents."""
+    whole = hashlib.sha256()
+    for path in sorted(files):
+        whole.update(str(path.relative_to(ROOT)).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return whole.hexdigest()[:16]
+
+
 def workspace(name, edit=lambda path, text: text):
     """A copy of the contracts under target/evidence, so that nothing here touches the tree that others work in. Files that
     have not changed are left alone: forge compiles only what differs. `edit` returns None for files to leave out. Returns

@@ -1,7 +1,6 @@
 """Fuzzing of what reads bytes from strangers: model files, vocabularies and texts, canonical inputs. libFuzzer with coverage,
 AddressSanitizer and overflow checks, every target for 10 minutes."""
 
-import hashlib
 import json
 import re
 import time
@@ -50,10 +49,7 @@ def _sources():
     files = [ROOT / name for name in ("Cargo.toml", "rust-toolchain.toml", "fuzz/Cargo.toml", "fuzz/Cargo.lock")]
     for folder in ("crates/engine/src", "crates/protocol/src", "fuzz/src", "fuzz/fuzz_targets"):
         files += [path for path in (ROOT / folder).rglob("*.rs") if "tests" not in path.parts]
-    whole = hashlib.sha256()
-    for path in sorted(files):
-        whole.update(str(path.relative_to(ROOT)).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return whole.hexdigest()[:16]
+    return common.fingerprint(files)
 
 
 def _build():

@@ -14,11 +14,15 @@ pub enum Backend {
     Avx2,
     /// x86-64 with AVX-512 F, BW, DQ, VL and VNNI.
     Avx512,
+    /// AArch64 with NEON.
+    Neon,
+    /// AArch64 with NEON and its dot product.
+    NeonDot,
 }
 
 impl Backend {
     /// Every implementation, available or not, slowest first.
-    pub const ALL: [Self; 3] = [Self::Reference, Self::Avx2, Self::Avx512];
+    pub const ALL: [Self; 5] = [Self::Reference, Self::Avx2, Self::Avx512, Self::Neon, Self::NeonDot];
 
     /// Implementations that this machine can run, slowest first; the reference always can.
     pub fn available() -> Vec<Self> {
@@ -41,6 +45,13 @@ impl Backend {
             }
             #[cfg(not(target_arch = "x86_64"))]
             Self::Avx2 | Self::Avx512 => false,
+            // Words of activations and lines of weights have the same order only there.
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Self::Neon => true,
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Self::NeonDot => std::arch::is_aarch64_feature_detected!("dotprod"),
+            #[cfg(not(all(target_arch = "aarch64", target_endian = "little")))]
+            Self::Neon | Self::NeonDot => false,
         }
     }
 
@@ -60,6 +71,8 @@ impl fmt::Display for Backend {
             Self::Reference => "reference",
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
+            Self::Neon => "neon",
+            Self::NeonDot => "neon-dot",
         })
     }
 }

@@ -17,6 +17,13 @@ fn input(model: &Model, prompt: &str, max_tokens: u32, sampling: Sampling) -> In
 const STORY: &str = "<|begin|><|user|>Tell me a story about a brave fox who finds a lantern.<|assistant|>";
 
 #[test]
+fn the_fastest_is_chosen() {
+    let chosen = Backend::Auto.resolve();
+    assert_eq!(Backend::available().last(), Some(&chosen));
+    println!("chosen: {chosen}");
+}
+
+#[test]
 fn same_digest_everywhere() {
     for backend in Backend::ALL.into_iter().filter(|b| !b.is_available()) {
         println!("skipped: this machine lacks back end {backend}");

@@ -1,15 +1,29 @@
 //! The compiled engine must not compute with floating-point numbers: every function of it in this very executable is
 //! disassembled.
 
-#![cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#![cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), target_os = "linux"))]
 #![allow(clippy::unwrap_used)]
 
 use assay_engine::{Backend, Engine, Generation, Meter, Model, Options, run};
-use iced_x86::{Decoder, DecoderOptions};
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
 
-/// Whether an instruction computes with floating-point numbers, or converts them. Moves, shuffles and bitwise operations
-/// carry bits of any meaning.
+/// The first instruction of some code that computes with floating-point numbers, or converts them. Moves, shuffles and
+/// bitwise operations carry bits of any meaning.
+#[cfg(target_arch = "x86_64")]
+fn float_instruction(code: &[u8]) -> Option<String> {
+    use iced_x86::{Decoder, DecoderOptions};
+    let instructions = Decoder::new(64, code, DecoderOptions::NONE).into_iter();
+    instructions.map(|instruction| format!("{:?}", instruction.mnemonic())).find(|name| is_float(name))
+}
+
+/// As above. Instructions are named by their bits.
+#[cfg(target_arch = "aarch64")]
+fn float_instruction(code: &[u8]) -> Option<String> {
+    let words = code.as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word));
+    words.into_iter().find(|word| is_float(*word)).map(|word| format!("{word:08x}"))
+}
+
+#[cfg(target_arch = "x86_64")]
 fn is_float(mnemonic: &str) -> bool {
     let name = mnemonic.to_lowercase();
     // The x87 unit knows nothing else.
@@ -27,6 +41,57 @@ fn is_float(mnemonic: &str) -> bool {
     name.starts_with("cvt") || packed_or_scalar && computes.iter().any(|begin| name.starts_with(begin))
 }
 
+/// By the encoding tables of the Arm Architecture Reference Manual, "Data processing: scalar floating-point and Advanced
+/// SIMD".
+#[cfg(target_arch = "aarch64")]
+fn is_float(word: u32) -> bool {
+    let bits = |low: u32, count: u32| word >> low & ((1 << count) - 1);
+    let is_set = |bit: u32| bits(bit, 1) == 1;
+    // The scalable extensions have much of both; nothing here is compiled for them.
+    if bits(25, 4) == 0b0010 || word >> 31 == 1 && bits(25, 4) == 0 {
+        return true;
+    }
+    if bits(25, 3) != 0b111 {
+        return false;
+    }
+    if is_set(28) && !is_set(30) {
+        // Scalar numbers: not floating-point are moves between registers, of immediates, and by condition.
+        let moves = match bits(10, 6) {
+            0 => bits(19, 2) < 2 && bits(16, 3) >= 6,
+            n if n % 32 == 0b10000 => bits(15, 6) == 0,
+            n => n % 8 == 0b100 || n % 4 == 0b11,
+        };
+        return is_set(24) || !is_set(21) || !moves;
+    }
+    if is_set(31) {
+        // Hashes and ciphers.
+        return false;
+    }
+    let unsigned = is_set(29);
+    match (is_set(24), is_set(21), bits(10, 2)) {
+        // Three registers alike.
+        (false, true, 0b01 | 0b11) => bits(11, 5) >= 0x18,
+        (false, true, 0b10) => match bits(17, 5) {
+            // Two registers.
+            0b10000 => matches!(bits(12, 5), 0x0c..=0x0f | 0x16..=0x1f),
+            // Across lanes, and scalar pairs.
+            0b11000 => matches!(bits(12, 5), 0x0c | 0x0d | 0x0f),
+            // Two registers of halves.
+            0b11100 => is_set(22),
+            _ => false,
+        },
+        // Three registers, complex numbers and dot products among them; three of halves.
+        (false, false, 0b01 | 0b11) if is_set(15) => bits(11, 4) >= 8,
+        (false, false, 0b01 | 0b11) => is_set(22),
+        // Shifts, which some conversions are; without a shift they are immediates.
+        (true, _, 0b01 | 0b11) => !is_set(23) && bits(19, 4) != 0 && matches!(bits(11, 5), 0x1c | 0x1f),
+        // Vectors by an element.
+        (true, _, _) if unsigned => matches!(bits(12, 4), 1 | 3 | 5 | 7 | 8 | 9 | 12),
+        (true, _, _) => matches!(bits(12, 4), 0 | 1 | 4 | 5 | 9) || bits(12, 4) == 15 && is_set(22),
+        _ => false,
+    }
+}
+
 /// Names of the functions that hold a floating-point instruction, with the instruction, and how many were looked at.
 fn float_functions(wanted: impl Fn(&str) -> bool) -> (Vec<String>, usize) {
     let bytes = std::fs::read(std::env::current_exe().unwrap()).unwrap();
@@ -40,12 +105,8 @@ fn float_functions(wanted: impl Fn(&str) -> bool) -> (Vec<String>, usize) {
         seen += 1;
         let section = file.section_by_index(symbol.section_index().unwrap()).unwrap();
         let code = section.data_range(symbol.address(), symbol.size()).unwrap().unwrap();
-        for instruction in Decoder::with_ip(64, code, symbol.address(), DecoderOptions::NONE) {
-            let mnemonic = format!("{:?}", instruction.mnemonic());
-            if is_float(&mnemonic) {
-                found.push(format!("{name}: {mnemonic}"));
-                break;
-            }
+        if let Some(instruction) = float_instruction(code) {
+            found.push(format!("{name}: {instruction}"));
         }
     }
     (found, seen)

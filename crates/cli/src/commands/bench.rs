@@ -31,7 +31,7 @@ pub(crate) struct Args {
     /// Times that each is measured; the median counts.
     #[arg(long, default_value_t = 5)]
     repeat: usize,
-    /// auto, avx2 or avx512.
+    /// auto, avx2, avx512, neon or neon-dot.
     #[arg(long, default_value = "auto")]
     backend: String,
     /// As JSON, with every measurement.

@@ -35,7 +35,7 @@ pub(crate) struct Args {
     /// Threads to compute with.
     #[arg(long, default_value_t = 1)]
     threads: usize,
-    /// auto, reference, avx2 or avx512; all give the same bits.
+    /// auto, reference, avx2, avx512, neon or neon-dot; all give the same bits.
     #[arg(long, default_value = "auto")]
     backend: String,
     /// Also print the digest and the speed.
@@ -44,12 +44,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn backend(name: &str) -> Result<Backend> {
-    Ok(match name {
-        "auto" => Backend::Auto,
-        "reference" => Backend::Reference,
-        "avx2" => Backend::Avx2,
-        "avx512" => Backend::Avx512,
-        other => eyre::bail!("unknown back end '{other}': auto, reference, avx2 or avx512"),
+    let known = [&[Backend::Auto], &Backend::ALL[..]].concat();
+    known.iter().copied().find(|backend| backend.to_string() == name).ok_or_else(|| {
+        let names: Vec<_> = known.iter().map(Backend::to_string).collect();
+        eyre::eyre!("unknown back end '{name}'; there are {}", names.join(", "))
     })
 }
 

@@ -10,7 +10,7 @@ use crate::{
     blocks::BLOCK,
     cache::{Compressed, Part},
     model::{Activation, GROUP, Matrix, Unit4, Unit8, Units},
-    reference::{self, Output, View},
+    reference::{Output, View},
 };
 
 pub(super) static KERNELS: Kernels = Kernels {
@@ -226,10 +226,8 @@ fn tile<const T: usize, U: Packed, O: Output>(
             }
         }
     }
-    for ((sums, acts), out) in sums.iter().zip(acts).zip(out.chunks_exact_mut(GROUP)) {
-        for ((out, sum), e) in out.iter_mut().zip(sums).zip(exponents) {
-            *out = reference::finish(*sum, *e, acts.exponent);
-        }
+    for ((sums, acts), out) in sums.iter().zip(acts).zip(out.as_chunks_mut::<GROUP>().0) {
+        body::finish(sums, exponents, acts.exponent, out);
     }
 }
 
@@ -243,12 +241,8 @@ fn attend(
 ) {
     let blocks = query.len();
     scratch.scores.clear();
-    let mut position = 0;
-    for (keys, shifts) in view.cache.head(view.layer, Part::Keys, view.kv_head, view.to) {
-        let skipped = view.from.saturating_sub(position).min(shifts.len() / blocks) * blocks;
-        position += shifts.len() / blocks;
-        for (keys, shifts) in keys[skipped..].chunks_exact(blocks).zip(shifts[skipped..].chunks_exact(blocks))
-        {
+    for (keys, shifts) in body::seen(view, Part::Keys, blocks) {
+        for (keys, shifts) in keys.chunks_exact(blocks).zip(shifts.chunks_exact(blocks)) {
             let mut sum = _mm256_setzero_si256();
             for ((key, shift), query) in keys.iter().zip(shifts).zip(query) {
                 let mut both = _mm256_setzero_si256();
@@ -275,13 +269,10 @@ fn attend(
     body::softmax_and_mix(scratch, blocks, out, |probabilities, mixed| {
         for (block, mixed) in mixed.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
             let mut sums = [_mm256_setzero_si256(); 8];
-            let mut position = 0;
             let mut probabilities = probabilities.iter();
-            for (values, shifts) in view.cache.head(view.layer, Part::Values, view.kv_head, view.to) {
+            for (values, shifts) in body::seen(view, Part::Values, blocks) {
                 let count = shifts.len() / blocks;
-                let skipped = view.from.saturating_sub(position).min(count);
-                position += count;
-                for (at, p) in (skipped..count).map(|i| i * blocks + block).zip(&mut probabilities) {
+                for (at, p) in (0..count).map(|i| i * blocks + block).zip(&mut probabilities) {
                     // At most 32,767 · 2^16, which fits the low half of a lane.
                     let p = _mm256_set1_epi64x(i64::from(*p) << shifts[at]);
                     for (sum, four) in sums.iter_mut().zip(values[at].as_chunks::<4>().0) {

@@ -10,7 +10,7 @@ use crate::{
     blocks::{self, BLOCK},
     cache::{Compressed, Part},
     model::{Activation, GROUP, Matrix, Unit4, Unit8, Units},
-    reference::{self, Output, View},
+    reference::{Output, View},
 };
 
 pub(super) static KERNELS: Kernels = Kernels {
@@ -341,10 +341,7 @@ fn finish<O: Output>(sums: &Sums, exponents: &[i8; GROUP], token_exponent: u32, 
             // SAFETY: 64 bytes; the store needs no alignment.
             unsafe { _mm512_storeu_si512(exact.as_mut_ptr().cast(), *sums) };
         }
-        for ((out, sum), e) in out.iter_mut().zip(exact).zip(exponents) {
-            *out = reference::finish(sum, *e, token_exponent);
-        }
-        return;
+        return body::finish(&exact, exponents, token_exponent, out);
     }
     for ((sums, shifts), out) in sums.iter().zip(shifts).zip(out.as_chunks_mut::<8>().0) {
         let half = _mm512_srli_epi64::<1>(_mm512_sllv_epi64(_mm512_set1_epi64(1), shifts));
@@ -387,11 +384,7 @@ fn attend(
 ) {
     let blocks = query.len();
     scratch.scores.clear();
-    let mut position = 0;
-    for (keys, shifts) in view.cache.head(view.layer, Part::Keys, view.kv_head, view.to) {
-        let skipped = view.from.saturating_sub(position).min(shifts.len() / blocks) * blocks;
-        position += shifts.len() / blocks;
-        let (keys, shifts) = (&keys[skipped..], &shifts[skipped..]);
+    for (keys, shifts) in body::seen(view, Part::Keys, blocks) {
         for (keys, shifts) in keys.chunks(8 * blocks).zip(shifts.chunks(8 * blocks)) {
             let mut sums = [_mm512_setzero_si512(); 8];
             for ((keys, shifts), sum) in
@@ -421,13 +414,10 @@ fn attend(
     body::softmax_and_mix(scratch, blocks, out, |probabilities, mixed| {
         for (block, mixed) in mixed.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
             let mut sums = [_mm512_setzero_si512(); 4];
-            let mut position = 0;
             let mut probabilities = probabilities.iter();
-            for (values, shifts) in view.cache.head(view.layer, Part::Values, view.kv_head, view.to) {
+            for (values, shifts) in body::seen(view, Part::Values, blocks) {
                 let count = shifts.len() / blocks;
-                let skipped = view.from.saturating_sub(position).min(count);
-                position += count;
-                for (at, p) in (skipped..count).map(|i| i * blocks + block).zip(&mut probabilities) {
+                for (at, p) in (0..count).map(|i| i * blocks + block).zip(&mut probabilities) {
                     // At most 32,767 · 2^16, which fits the low half of a lane.
                     let p = _mm512_set1_epi64(i64::from(*p) << shifts[at]);
                     for (sum, eight) in sums.iter_mut().zip(values[at].as_chunks::<8>().0) {

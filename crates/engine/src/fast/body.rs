@@ -4,10 +4,10 @@
 use super::kernels::{Acts, AttentionScratch, Preparation};
 use crate::{
     blocks::{self, BLOCK},
-    cache::{Compressed, compress_query, compress_row},
+    cache::{Compressed, Part, compress_query, compress_row},
     fixed::half_up,
-    model::Activation,
-    reference::{self, InverseRms},
+    model::{Activation, GROUP},
+    reference::{self, InverseRms, Output, View},
 };
 
 #[inline(always)]
@@ -88,6 +88,34 @@ pub(super) fn queries(
 pub(super) fn row(x: &mut [i32], how: &Preparation<'_>, q: &mut [Compressed], shifts: &mut [u8]) {
     prepare(x, how);
     compress_row(x, how.head_dim, q, shifts);
+}
+
+/// [`reference::finish`] of a row group's exact sums.
+#[inline(always)]
+pub(super) fn finish<O: Output>(
+    sums: &[i64; GROUP],
+    exponents: &[i8; GROUP],
+    token_exponent: u32,
+    out: &mut [O; GROUP],
+) {
+    for ((out, sum), e) in out.iter_mut().zip(sums).zip(exponents) {
+        *out = reference::finish(*sum, *e, token_exponent);
+    }
+}
+
+/// The keys or values that a head sees, page by page: blocks and their shifts, `[position][block]`.
+#[inline(always)]
+pub(super) fn seen(
+    view: View<'_>,
+    part: Part,
+    blocks: usize,
+) -> impl Iterator<Item = (&[Compressed], &[u8])> {
+    let mut position = 0;
+    view.cache.head(view.layer, part, view.kv_head, view.to).map(move |(q, shifts)| {
+        let skipped = view.from.saturating_sub(position).min(shifts.len() / blocks) * blocks;
+        position += shifts.len() / blocks;
+        (&q[skipped..], &shifts[skipped..])
+    })
 }
 
 /// [`reference::scale_score`] of each sum.

@@ -101,6 +101,10 @@ impl Kernels {
             Backend::Avx2 => Some(&super::avx2::KERNELS),
             #[cfg(target_arch = "x86_64")]
             Backend::Avx512 => Some(&super::avx512::KERNELS),
+            #[cfg(target_arch = "aarch64")]
+            Backend::Neon => Some(&super::neon::PLAIN),
+            #[cfg(target_arch = "aarch64")]
+            Backend::NeonDot => Some(&super::neon::DOT),
             _ => None,
         }
     }

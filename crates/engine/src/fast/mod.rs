@@ -12,6 +12,8 @@ mod avx2;
 mod avx512;
 mod body;
 mod kernels;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod products;
 mod team;
 

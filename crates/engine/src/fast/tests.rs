@@ -20,7 +20,7 @@ use crate::{
 /// Back ends of this machine; names the others.
 fn available() -> Vec<(Backend, &'static Kernels)> {
     let mut found = Vec::new();
-    for backend in [Backend::Avx2, Backend::Avx512] {
+    for backend in Backend::ALL.into_iter().filter(|b| *b != Backend::Reference) {
         match Kernels::of(backend) {
             Some(kernels) => found.push((backend, kernels)),
             None => println!("skipped: this machine lacks back end {backend}"),
