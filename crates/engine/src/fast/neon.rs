@@ -192,7 +192,8 @@ fn packed<D: Dot, U: Packed, O: Output>(
 ) {
     let row_units = matrix.row_units();
     let mut sums = vec![[0; GROUP]; acts.len()];
-    for (group, out) in groups.zip(out.chunks_exact_mut(GROUP * acts.len())) {
+    let line = out.len() / groups.len();
+    for (group, out) in groups.zip(out.chunks_exact_mut(line)) {
         let units = &units[group * row_units..][..row_units];
         let Some(exponents) = matrix.exponents[group * GROUP..].first_chunk() else { return };
         sums.fill([0; GROUP]);
