@@ -1,6 +1,7 @@
 //! `assay generate`
 
 use std::io::Write as _;
+use std::iter;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -44,10 +45,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn backend(name: &str) -> Result<Backend> {
-    let known = [&[Backend::Auto], &Backend::ALL[..]].concat();
-    known.iter().copied().find(|backend| backend.to_string() == name).ok_or_else(|| {
-        let names: Vec<_> = known.iter().map(Backend::to_string).collect();
-        eyre::eyre!("unknown back end '{name}'; there are {}", names.join(", "))
+    let known = || iter::once(Backend::Auto).chain(Backend::ALL);
+    known().find(|backend| backend.to_string() == name).ok_or_else(|| {
+        let names: Vec<_> = known().map(|backend| backend.to_string()).collect();
+        eyre::eyre!("unknown back end '{name}': {}", names.join(", "))
     })
 }
 
