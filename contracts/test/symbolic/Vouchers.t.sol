@@ -109,7 +109,7 @@ contract VouchersSymbolicTest is SymbolicTest {
         assert(lane.units <= uint256(lane.count) * params.limits.maxUnits);
     }
 
-    /// @dev Totals are below 2^32 for the solver, here and below.
+    /// @dev Totals are below 2^32 for the solver.
     function check_AVoucherPaysWhatItSaysAndNotTwice(uint32 sequence, uint32 count, uint32 units) public {
         if (!_redeem(sequence, count, units)) return;
         ILanes.Lane memory lane = _lane();
@@ -119,14 +119,14 @@ contract VouchersSymbolicTest is SymbolicTest {
     }
 
     /// @dev The step of an induction over any number of vouchers: whatever a lane has paid before, the next voucher pays what is
-    /// new, and no total falls.
+    /// new, and no total falls. Totals are below 2^16 for the solver.
     function check_AVoucherPaysTheDifference(
-        uint32 sequence,
-        uint32 count,
-        uint32 units,
-        uint32 sequence2,
-        uint32 count2,
-        uint32 units2
+        uint16 sequence,
+        uint16 count,
+        uint16 units,
+        uint16 sequence2,
+        uint16 count2,
+        uint16 units2
     ) public {
         vm.assume(count <= sequence && units <= uint256(count) * params.limits.maxUnits);
         bytes32 slot = keccak256(abi.encode(POOL, address(payer), address(this), uint64(7)));
