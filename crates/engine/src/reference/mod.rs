@@ -6,7 +6,9 @@ mod attention;
 mod norm;
 mod product;
 
-pub(crate) use attention::{View, attend, mix_element, mix_reciprocal, probability, rotate, scale_score};
+#[cfg(test)]
+pub(crate) use attention::mix_element;
+pub(crate) use attention::{View, attend, mix_reciprocal, probability, rotate, scale_score};
 pub(crate) use norm::{InverseRms, normalise_heads, rms_norm};
 pub(crate) use product::{Output, activate, embed, finish, multiply};
 
