@@ -108,8 +108,8 @@ proptest! {
     #[test]
     fn mixing_is_the_reference(sum in 0u32..18, low in 0i64..32_768, share in any::<i32>(), small: bool) {
         let sum = ((32_767 << sum) - low).max(32_767);
-        let most = i128::from(sum) * 32_767 << 16;
-        let acc = (most * i128::from(share) >> if small { 62 } else { 31 }) as i64;
+        let most = (i128::from(sum) * 32_767) << 16;
+        let acc = ((most * i128::from(share)) >> if small { 62 } else { 31 }) as i64;
         let reciprocal = reference::mix_reciprocal(sum);
         for acc in [acc, most as i64, -most as i64] {
             prop_assert_eq!(body::mix_element(acc, reciprocal), reference::mix_element(acc, reciprocal));
