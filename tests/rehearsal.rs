@@ -291,7 +291,7 @@ struct Anvil {
 
 impl Anvil {
     async fn start(chain_id: u64) -> Result<Self> {
-        // Blocks by time, as on the real ones: a deployment is larger than a block, and anvil would mine only one at each call.
+        // Blocks by time and of Ethereum's size, as on the real ones. Of transactions that don't fit into a block anvil loses some.
         let mut child = Command::new(root().join("node_modules/.bin/anvil"))
             .args([
                 "--port",
@@ -300,6 +300,8 @@ impl Anvil {
                 "1",
                 "--hardfork",
                 "prague",
+                "--gas-limit",
+                "60000000",
                 "--chain-id",
                 &chain_id.to_string(),
             ])

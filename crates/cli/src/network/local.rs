@@ -242,10 +242,12 @@ fn assay(plan: &Plan, command: &str, name: &str) -> Result<Launch> {
 }
 
 async fn start_anvil(plan: &Plan, restarted: &UnboundedSender<Restarted>) -> Result<Process> {
+    // Blocks of Ethereum's size: of transactions that don't fit into one anvil loses some.
     let launch = Launch {
         name: "anvil".into(),
         program: tools::path(&plan.root, "anvil"),
-        args: words(["--port", "0", "--block-time", "1", "--hardfork", "prague"]).into(),
+        args: words(["--port", "0", "--block-time", "1", "--hardfork", "prague", "--gas-limit", "60000000"])
+            .into(),
         secret: None,
         listen: None,
         log: plan.dir.join("anvil.log"),
