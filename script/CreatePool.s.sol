@@ -24,7 +24,7 @@ contract CreatePool is ChainScript {
         "uint16 stride,uint8 redraws,uint8 setSize,uint8 auditSize,uint8 firstJury,uint8 secondJury)";
     string private constant WINDOWS = "Windows(uint32 epoch,uint32 request,uint32 answer,uint32 claim,uint32 dispute,"
         "uint32 publish,uint32 commit,uint32 propose,uint32 audit,uint32 vesting,uint32 unbonding,uint32 voucher,"
-        "uint32 exit)";
+        "uint32 exit,uint32 lag)";
 
     function run() external returns (bytes32 pool) {
         string memory file =

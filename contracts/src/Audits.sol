@@ -23,8 +23,6 @@ import { Span } from "./types/Redemptions.sol";
 /// @dev Money in Case accounts: what a redemption's audits may cost under its own key, what is due for a settled one, and what
 /// it slashed, under the audit's.
 contract Audits is IAudits {
-    /// @dev Rounds between a redemption and the one that draws its audits: its value can't exist yet.
-    uint64 private constant DRAW_DELAY = 2;
     /// @dev Unbonding periods after which a round that nobody has brought on-chain counts as one that never was.
     uint256 private constant LOST_AFTER = 4;
 
@@ -64,7 +62,7 @@ contract Audits is IAudits {
         PoolParams memory p = PoolStore.load(POOLS, pool);
         Redemption memory r;
         (r.pool, r.server, r.epoch, r.reward) = (pool, server, epoch, reward);
-        r.round = Clocks.read(p.basis.beacon).current() + DRAW_DELAY;
+        r.round = Clocks.read(p.basis.beacon).drawing(p.windows.lag);
         for (uint256 i; i < spans.length; ++i) {
             r.count += spans[i].count - spans[i].countBefore;
             r.units += spans[i].units - spans[i].unitsBefore;

@@ -28,6 +28,16 @@ library Clocks {
 
     /// @notice The latest round published by now; 0 before genesis.
     function current(Clock memory self) internal view returns (uint64) {
-        return block.timestamp < self.genesis ? 0 : uint64((block.timestamp - self.genesis) / self.period + 1);
+        return _at(self, block.timestamp);
+    }
+
+    /// @notice The round that draws what is fixed in this block: published more than a period after the block's time and `lag`.
+    /// Until then the block can still be built, or left out, by somebody who knows the rounds so far.
+    function drawing(Clock memory self, uint256 lag) internal view returns (uint64) {
+        return _at(self, block.timestamp + lag) + 2;
+    }
+
+    function _at(Clock memory self, uint256 time) private pure returns (uint64) {
+        return time < self.genesis ? 0 : uint64((time - self.genesis) / self.period + 1);
     }
 }

@@ -156,8 +156,8 @@ library Conditions {
     }
 
     function _windows(PoolParams memory p, uint256 period) private pure returns (bool) {
-        // The margin: rounds between a response and its ticket, and between a publication and each jury's draw.
-        uint256 margin = (uint256(p.limits.stride) + 10) * period;
+        // The margin: rounds between a response and its ticket, and before each of at most four draws: audits, validators, juries.
+        uint256 margin = (uint256(p.limits.stride) + 10) * period + 4 * uint256(p.windows.lag);
         // Two juries, and before them the validators of an audit.
         uint256 ballots = p.isAudited() ? 3 : 2;
         uint256 dispute = uint256(p.windows.dispute) + p.windows.publish + ballots

@@ -42,11 +42,8 @@ library Panels {
     error AlreadyCommitted(uint256 position);
     error EmptyCommitment();
 
-    /// @dev Rounds between the opening and the one that draws the members: its value can't exist yet.
-    uint64 private constant DRAW_DELAY = 2;
-
     function open(Panel storage self, PoolParams memory p, Clock memory clock) internal {
-        uint64 round = clock.current() + DRAW_DELAY;
+        uint64 round = clock.drawing(p.windows.lag);
         uint256 commitEnd = clock.timeOf(round) + p.windows.commit;
         PanelState storage s = self.state;
         (s.round, s.commitEnd, s.proposeEnd) =

@@ -9,12 +9,12 @@ import { PoolParams } from "../types/PoolParams.sol";
 library PoolStore {
     /// @dev SSTORE2 puts a STOP in front of the data.
     uint256 private constant PREFIX = 1;
-    // Where the structs after the first begin, and where the last ends: 4, 16, 6, 10 and 13 words.
+    // Where the structs after the first begin, and where the last ends: 4, 16, 6, 10 and 14 words.
     uint256 private constant PRICES = 128;
     uint256 private constant RATES = 640;
     uint256 private constant LIMITS = 832;
     uint256 private constant WINDOWS = 1152;
-    uint256 private constant SIZE = 1568;
+    uint256 private constant SIZE = 1600;
 
     /// @dev keccak256 of CREATE3's proxy, whose only job is to make the address independent of the data.
     bytes32 private constant PROXY_HASH = keccak256(hex"67363d3d37363d34f03d5260086018f3");

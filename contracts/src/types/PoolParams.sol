@@ -90,6 +90,7 @@ struct Windows {
     uint32 unbonding;
     uint32 voucher;
     uint32 exit;
+    uint32 lag;
 }
 
 /// @notice The immutable parameters of a pool; its id is `keccak256(abi.encode(params))`. `m` is a response's size in units.

@@ -180,9 +180,11 @@ contract ConditionsTest is AssayTest {
     }
 
     function test_Windows() public {
-        p.windows.vesting = 91;
+        p.windows.vesting = 99;
         _accepted();
-        p.windows.vesting = 90;
+        (p.windows.vesting, p.windows.lag) = (99, 3); // two seconds before each of four draws are in it
+        _refused(Condition.Windows);
+        p.windows.vesting = 98;
         _refused(Condition.Windows);
         p.windows.audit = 10; // audits' window counts although there are none
         _refused(Condition.Windows);

@@ -75,7 +75,8 @@ abstract contract SymbolicTest is Test {
             vesting: 100,
             unbonding: 200,
             voucher: 100,
-            exit: 150
+            exit: 150,
+            lag: 0
         });
     }
 }

@@ -388,7 +388,7 @@ contract AuditsOpenTest is AuditTest {
         Entry[] memory entries = evenLane(0, 7, 10, RIGHT);
         uint256 snapshot = vm.snapshotState();
         for (uint256 late; late < 2; ++late) {
-            vm.warp(exitAt - 3 + late);
+            vm.warp(exitAt - params.windows.lag - 3 + late);
             Job memory job = redeemParts(0, partsOf(entries, 0, 10));
             audit(job, 1, 0, 6);
             if (late == 0) {

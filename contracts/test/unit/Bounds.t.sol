@@ -131,7 +131,7 @@ contract JuryBoundsTest is Bounds {
         (uint256 id, IDisputes.Record memory r) = disputed(drawn(0, 1, WRONG, RIGHT), user);
         disputes.publish(id, r, INPUT);
         bytes32 subject = disputes.subjectOf(r.response);
-        skip(params.windows.commit + 3);
+        skipBallot();
         bytes memory named = abi.encode(address(disputes), subject);
         _fits(address(arbiter), bytes.concat(arbiter.advance.selector, named), 80_000);
         uint64 round = arbiter.ballotOf(address(disputes), subject, 2).round;
@@ -289,6 +289,15 @@ contract AuditBoundsTest is Bounds {
 
     /// @dev Every step of an audit: of a lie in the last of the lanes, which a full jury judges.
     function test_AnAuditOfTwoHundredLanes() public {
+        _everyStep(0, 460_000);
+    }
+
+    /// @dev The same with all validators but one in league with the server: settling slashes each of them.
+    function test_AnAuditWhoseValidatorsLieWithItsServer() public {
+        _everyStep(15, 1_500_000);
+    }
+
+    function _everyStep(uint256 liars, uint256 toSettle) private {
         _fill();
         Job memory job = _redeem(_lanes());
         uint256 n = 2;
@@ -297,26 +306,27 @@ contract AuditBoundsTest is Bounds {
         IAudits.Leaf memory leaf = leafOf(job.parts[LANES - 1], 0);
         bytes memory data = abi.encodeCall(audits.open, (job.id, 0, job.r, job.spans, leaf, 0, INPUT));
         _fits(address(audits), data, 950_000);
-        _validate(job, auditOf(job, leaf));
+        _validate(job, auditOf(job, leaf), liars);
+        _settle(job, auditOf(job, leaf), toSettle);
     }
 
-    function _validate(Job memory job, IAudits.Audit memory a) private {
+    function _validate(Job memory job, IAudits.Audit memory a, uint256 liars) private {
         bytes32 id = audits.assertionOf(job.id, 0);
         ISampling.Assertion memory asserted = assertionOf(a);
         reach(sampling.panelOf(address(audits), id).round, "panel");
         _fits(address(sampling), abi.encodeCall(sampling.draw, (address(audits), id, asserted)), 270_000);
-        commitPanel(address(audits), id, asserted, 0, 15, RIGHT);
+        commitPanel(address(audits), id, asserted, 0, liars, WRONG);
+        commitPanel(address(audits), id, asserted, liars, 16, RIGHT);
         skip(params.windows.commit + 1);
         bytes memory data = abi.encodeCall(sampling.propose, (address(audits), id, asserted, RIGHT));
         _fits(address(sampling), data, 280_000);
-        _judge(job, a);
     }
 
-    function _judge(Job memory job, IAudits.Audit memory a) private {
+    function _settle(Job memory job, IAudits.Audit memory a, uint256 most) private {
         bytes32 subject = sampling.subjectOf(address(audits), audits.assertionOf(job.id, 0));
         commitJury(subject, 0, drawJurors(subject), RIGHT);
         arbiter.propose(address(sampling), subject, RIGHT);
-        _fits(address(audits), abi.encodeCall(audits.settle, (job.id, 0, job.r, a)), 460_000);
+        _fits(address(audits), abi.encodeCall(audits.settle, (job.id, 0, job.r, a)), most);
         bytes memory data = abi.encodeCall(audits.settleValidators, (job.id, 0, a, upTo(16)));
         _fits(address(audits), data, 1_000_000);
         data = abi.encodeCall(audits.settleJurors, (job.id, 0, a, 1, upTo(30)));

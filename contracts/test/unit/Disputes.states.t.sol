@@ -102,9 +102,9 @@ contract DisputesStatesTest is AssayTest {
     function test_NothingLeadsOnFromVoid() public {
         _open(WRONG, RIGHT);
         disputes.publish(id, r, INPUT);
-        skip(13);
+        skipBallot();
         arbiter.advance(address(disputes), disputes.subjectOf(r.response));
-        skip(13);
+        skipBallot();
         arbiter.advance(address(disputes), disputes.subjectOf(r.response));
         vm.expectEmit(address(disputes));
         emit IDisputes.DisputeEnded(id, pool, IDisputes.State.Void, 0, false, false, 0, 0);

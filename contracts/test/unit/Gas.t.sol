@@ -215,7 +215,7 @@ contract GasTest is AssayTest {
 
     function test_ADisputeBeforeAJuryOf31() public {
         (uint256 id, IDisputes.Record memory r) = _published();
-        skip(params.windows.commit + 3);
+        skipBallot();
         _cool();
         arbiter.advance(address(disputes), disputes.subjectOf(r.response));
         vm.snapshotGasLastCall("JuryArbiter", "advance to the second ballot");

@@ -62,8 +62,8 @@ contract PoolsCreateTest is AssayTest {
     /// @dev Every field holds another value, so that two that were exchanged would show.
     function test_EveryFieldIsLoadedFromItsPlace() public {
         PoolParams memory p;
-        uint256[49] memory words;
-        for (uint256 i; i < 49; ++i) {
+        uint256[50] memory words;
+        for (uint256 i; i < 50; ++i) {
             words[i] = i + 101;
         }
         p = abi.decode(abi.encode(words), (PoolParams));
@@ -116,7 +116,7 @@ contract PoolsCreateTest is AssayTest {
         for (uint256 i; i < 10; ++i) {
             assertEq(limits[i], 127 + i);
         }
-        uint256[13] memory windows = [
+        uint256[14] memory windows = [
             uint256(q.windows.epoch),
             q.windows.request,
             q.windows.answer,
@@ -129,9 +129,10 @@ contract PoolsCreateTest is AssayTest {
             q.windows.vesting,
             q.windows.unbonding,
             q.windows.voucher,
-            q.windows.exit
+            q.windows.exit,
+            q.windows.lag
         ];
-        for (uint256 i; i < 13; ++i) {
+        for (uint256 i; i < 14; ++i) {
             assertEq(windows[i], 137 + i);
         }
         assertEq(keccak256(abi.encode(q)), id);

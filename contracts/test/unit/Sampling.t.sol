@@ -68,7 +68,7 @@ contract SamplingTest is AuditTest {
     function test_AnAssertionOpensWithAPanelOfALaterRound() public {
         ISampling.Assertion memory a = _assertion(RIGHT);
         PanelState memory s;
-        s.round = nowRound() + 2;
+        s.round = drawingRound();
         s.commitEnd = uint40(beacon.timeOf(s.round) + params.windows.commit);
         s.proposeEnd = s.commitEnd + params.windows.propose;
         vm.expectEmit(address(sampling));

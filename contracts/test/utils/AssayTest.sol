@@ -150,7 +150,8 @@ abstract contract AssayTest is Test {
             vesting: 100,
             unbonding: 200,
             voucher: 100,
-            exit: 150
+            exit: 150,
+            lag: 2
         });
     }
 
@@ -158,6 +159,16 @@ abstract contract AssayTest is Test {
 
     function nowRound() internal view returns (uint64) {
         return beacon.roundAt(block.timestamp);
+    }
+
+    /// @dev Passes over a ballot that nobody draws.
+    function skipBallot() internal {
+        skip(params.windows.commit + params.windows.lag + 3);
+    }
+
+    /// @dev The round that draws what is fixed now.
+    function drawingRound() internal view returns (uint64) {
+        return beacon.roundAt(block.timestamp + params.windows.lag) + 2;
     }
 
     function signed(uint256 key, bytes32 structHash) internal view returns (bytes memory) {

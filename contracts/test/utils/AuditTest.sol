@@ -220,7 +220,7 @@ abstract contract AuditTest is AssayTest {
         returns (IAudits.Redemption memory r)
     {
         (r.pool, r.server, r.epoch) = (pool, servers[server], params.epochOf(block.timestamp));
-        r.round = nowRound() + 2;
+        r.round = drawingRound();
         for (uint256 i; i < spans.length; ++i) {
             r.count += spans[i].count - spans[i].countBefore;
             r.units += spans[i].units - spans[i].unitsBefore;

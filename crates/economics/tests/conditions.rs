@@ -78,6 +78,7 @@ fn pool() -> PoolParams {
             unbonding: 140,
             voucher: 60,
             exit: 90,
+            lag: 0,
         },
     }
 }
@@ -196,6 +197,7 @@ fn every_condition_is_decided_to_the_last_unit() {
         (Condition::Participation, |p| p.prices.auditPay = amount(1_099)),
         (Condition::Participation, |p| p.rates.discount = 0),
         (Condition::Windows, |p| p.windows.vesting = 85),
+        (Condition::Windows, |p| p.windows.lag = 1),
         (Condition::Windows, |p| (p.windows.audit, p.windows.publish) = (0, 12)),
         (Condition::Windows, |p| p.windows.unbonding = 145),
         (Condition::Bond, |p| p.prices.minBond = amount(105_654)),

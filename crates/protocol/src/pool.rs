@@ -74,6 +74,7 @@ sol! {
         uint32 unbonding;
         uint32 voucher;
         uint32 exit;
+        uint32 lag;
     }
 
     #[derive(Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

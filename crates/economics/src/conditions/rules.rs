@@ -159,12 +159,12 @@ fn windows(p: &PoolParams, s: &Symbols, period: u64) -> Vec<Inequality> {
     let w = &p.windows;
     let big = |seconds: u32| BigInt::from(seconds);
     let ballots = if s.is_audited() { 3 } else { 2 };
-    let margin = (BigInt::from(p.limits.stride) + 10) * period;
+    let margin = (BigInt::from(p.limits.stride) + 10) * period + big(w.lag) * 4;
     let dispute = big(w.dispute) + w.publish + (big(w.commit) + w.propose) * ballots + w.audit + margin;
     let checking = (BigInt::from(p.limits.redraws) + 1) * w.answer;
     let mut all = vec![
         at_least(
-            "vesting ≥ dispute + publish + b(commit + propose) + audit + (stride + 10)·period",
+            "vesting ≥ dispute + publish + b(commit + propose) + audit + (stride + 10)·period + 4·lag",
             Seconds,
             whole(w.vesting),
             whole(dispute),

@@ -218,7 +218,8 @@ impl Generator {
         let bits = self.pick(&[1, 4, 12, 18]);
         let audited = !(set.get(field("auditFixed")) | set.get(field("auditUnit"))).is_zero();
         let period = self.number(bits);
-        let margin = (set.get(field("stride")) + int(10)) * period;
+        let lag = self.number(bits);
+        let margin = (set.get(field("stride")) + int(10)) * period + int(4) * lag;
         let [answer, publish, commit, propose] = [(); 4].map(|()| self.number(bits) + U256::ONE);
         let audit = self.number(bits) + U256::from(audited);
         let checking = (set.get(field("redraws")) + U256::ONE) * answer;
@@ -243,6 +244,7 @@ impl Generator {
                 ("unbonding", voucher + vesting + self.slack(bits)),
                 ("voucher", voucher),
                 ("exit", voucher + checking + claim + self.slack(bits)),
+                ("lag", lag),
                 ("period", period),
             ],
         )

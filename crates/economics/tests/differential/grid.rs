@@ -117,7 +117,7 @@ fn windows() -> Vec<Axis> {
     vec![
         ("auditFixed", vec![0, 1]),
         ("stride", vec![0, 1]),
-        ("period", vec![0, 1, 2]),
+        ("period", vec![0, 1]),
         ("epoch", vec![0, 1, 2]),
         ("redraws", vec![0, 1]),
         ("answer", vec![0, 1]),
@@ -130,6 +130,7 @@ fn windows() -> Vec<Axis> {
         ("vesting", vec![17, 18, 20, 30]),
         ("unbonding", vec![17, 20, 30]),
         ("exit", vec![1, 2, 3, 4]),
+        ("lag", vec![0, 1]),
     ]
 }
 

@@ -56,6 +56,7 @@ pub(crate) const FIELDS: [(&str, usize); 50] = [
     ("unbonding", 32),
     ("voucher", 32),
     ("exit", 32),
+    ("lag", 32),
     ("period", 64),
 ];
 /// Where the numbers begin: before them are addresses and the model's root.
