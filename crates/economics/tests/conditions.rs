@@ -168,7 +168,7 @@ fn every_condition_is_decided_to_the_last_unit() {
         change(&mut p);
         first_broken(&p, 1)
     };
-    let refused: [(Condition, Change); 32] = [
+    let refused: [(Condition, Change); 33] = [
         (Condition::Domain, |p| p.basis.token = Address::ZERO),
         (Condition::Domain, |p| p.limits.maxUnits = 0),
         (Condition::Domain, |p| p.limits.maxUnits = (1 << 24) + 1),

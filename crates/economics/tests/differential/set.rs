@@ -6,7 +6,7 @@ use assay_economics::conditions::{Condition, first_broken};
 use assay_protocol::PoolParams;
 
 /// Names and widths in bits of all parameters, in the order of their encoding, and of the beacon's period, last.
-pub(crate) const FIELDS: [(&str, usize); 50] = [
+pub(crate) const FIELDS: [(&str, usize); 51] = [
     ("token", 160),
     ("beacon", 160),
     ("arbiter", 160),
