@@ -23,11 +23,14 @@ def merkle(nodes):
 def tensor_root(tensor):
     if isinstance(tensor, Matrix):
         leaves = []
-        for q, sw, e in zip(tensor.q, tensor.sw, tensor.e):
-            scales = sw.astype(">i2").view(np.uint8).reshape(-1, 2)
-            blocks = np.concatenate([scales, q.view(np.uint8)], axis=1)
+        two_bytes = lambda x: x.astype(">i2").view(np.uint8).reshape(-1, 2)  # noqa: E731
+        for row, (q, sw, e) in enumerate(zip(tensor.q, tensor.sw, tensor.e)):
+            parts = [two_bytes(sw), q.view(np.uint8)]
+            if tensor.mw is not None:
+                parts.insert(1, two_bytes(tensor.mw[row]))
+            blocks = np.concatenate(parts, axis=1)
             for start in range(0, len(blocks), 64):
-                leaves.append(b"\0" + number(int(e), 1) + blocks[start : start + 64].tobytes())
+                leaves.append((b"\0" if tensor.mw is None else b"\2") + number(int(e), 1) + blocks[start : start + 64].tobytes())
     else:
         parts = [tensor[start : start + 2048] for start in range(0, len(tensor), 2048)]
         leaves = [b"\0" + part.astype(">i4").tobytes() for part in parts]

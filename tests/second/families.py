@@ -38,6 +38,13 @@ def elements(kind, count, low, high, noise):
         return b"".join(struct.pack("<H", single(noise, low, high) >> 16) for _ in range(count))
     if kind == KINDS["F16"]:
         return b"".join(struct.pack("<H", half(noise, low, high)) for _ in range(count))
+    if kind == KINDS["Q4_K"]:
+        parts = []
+        for _ in range(count // 256):
+            # Of the largest scale 15 times, of the largest minimum about 8 times.
+            parts.append(struct.pack("<HH", half(noise, low - 10, high - 10), half(noise, low - 7, high - 7)))
+            parts.append(bytes(noise.next(256) for _ in range(140)))
+        return b"".join(parts)
     # Quantised: scales so that the largest weight is about 2^high.
     down, size = (3, 16) if kind == KINDS["Q4_0"] else (7, 32)
     parts = []
@@ -87,6 +94,7 @@ MODELS = {
     "llama-f32": ("llama", "F32", 1, 36, 2, 1, 16, 40, True, (-5, -2), {"rope.freq_base": ("single", 0x48F42400)}),
     "llama-saturating": ("llama", "BF16", 2, 32, 2, 1, 16, 32, False, (-4, 12), {}),
     "qwen2-f16": ("qwen2", "F16", 2, 32, 2, 1, 24, 48, True, (-5, -2), {}),
+    "qwen2-q4_k": ("qwen2", "Q4_K", 1, 256, 4, 1, 64, 256, False, (-5, -4), {}),
     "qwen3-bf16": ("qwen3", "BF16", 2, 40, 2, 1, 20, 44, False, (-5, -2), {"rope.freq_base": ("single", 0x49742400)}),
     "gemma-q8_0": ("gemma", "Q8_0", 2, 32, 2, 1, 48, 64, True, (-4, -2), {}),
     "gemma3-q4_0": ("gemma3", "Q4_0", 7, 32, 2, 1, 48, 64, True, (-4, -2), {

@@ -39,8 +39,10 @@ def quantise(a):
 
 
 def accumulate(matrix, q, sa):
-    blocks = np.einsum("rbi,bi->rb", matrix.q, q)
-    return (blocks * matrix.sw * sa).sum(axis=1)
+    blocks = np.einsum("rbi,bi->rb", matrix.q, q) * matrix.sw
+    if matrix.mw is not None:
+        blocks = blocks - matrix.mw * q.sum(axis=1)
+    return (blocks * sa).sum(axis=1)
 
 
 def rescale_rows(acc, shifts, limit):
@@ -177,8 +179,10 @@ class Sequence:
 
 def embed(model, token):
     table, shape = model.embedding, model.shape
-    x = (table.q[token].astype(np.int64) * table.sw[token][:, None]).reshape(-1)[: shape.width]
-    x = rescale(x, -int(table.e[token]), 1 << 48)
+    x = table.q[token].astype(np.int64) * table.sw[token][:, None]
+    if table.mw is not None:
+        x = x - table.mw[token][:, None]
+    x = rescale(x.reshape(-1)[: shape.width], -int(table.e[token]), 1 << 48)
     if shape.embedding_factor:
         x = [clamp((int(one) * shape.embedding_factor + (1 << 19)) >> 20, -(1 << 48), (1 << 48) - 1) for one in x]
     return np.array(x, np.int64)

@@ -170,7 +170,8 @@ def rows():
     for kind, n, data in cases:
         assert len(data) == n // BLOCKS[KINDS[kind]][0] * BLOCKS[KINDS[kind]][1]
         row = matrix(Tensor(KINDS[kind], (n, 1), np.frombuffer(data, np.uint8)))
-        result.append({"type": kind, "n": n, "bytes": data.hex(), "e": int(row.e[0]), "sw": numbers(row.sw), "q": numbers(row.q)})
+        one = {"type": kind, "n": n, "bytes": data.hex(), "e": int(row.e[0]), "sw": numbers(row.sw), "q": numbers(row.q)}
+        result.append(one | ({} if row.mw is None else {"mw": numbers(row.mw)}))
     return result
 
 
@@ -233,8 +234,14 @@ def products():
     noise, cases = Noise(10), []
     for a in vectors(noise):
         blocks = -(-len(a) // 32)
-        for extreme in (False, True):
-            if extreme:
+        for extreme in (False, True, None):
+            mw = None
+            if extreme is None:
+                q = array(noise.next(16) for _ in range(4 * blocks * 32)).reshape(4, blocks, 32)
+                q[3], sw, mw = 15, array(even(noise, 4 * blocks, 32767)).reshape(4, blocks), array(even(noise, 4 * blocks, 32767))
+                mw, e = mw.reshape(4, blocks), array(noise.between(-16, 12) for _ in range(4))
+                sw[3], mw[3] = 32767, -32767
+            elif extreme:
                 q = np.full((4, blocks, 32), -128)
                 sw, e = np.full((4, blocks), 32767), array([25, 0, -16, 3])
                 sw[3] = -32767
@@ -243,9 +250,10 @@ def products():
                 sw, e = array(even(noise, 4 * blocks, 32767)).reshape(4, blocks), array(noise.between(-16, 12) for _ in range(4))
             # A row's padding is zeros.
             q.reshape(4, -1)[:, len(a) :] = 0
-            m = Matrix(q, sw, e)
-            cases.append({"q": [numbers(row) for row in q], "sw": [numbers(row) for row in sw], "e": numbers(e), "a": a,
-                          "q16": numbers(product(m, array(a))), "q24": numbers(product_to_residual(m, array(a)))})  # fmt: skip
+            m = Matrix(q, sw, e, mw)
+            case = {"q": [numbers(row) for row in q], "sw": [numbers(row) for row in sw], "e": numbers(e), "a": a}
+            case |= {} if mw is None else {"mw": [numbers(row) for row in mw]}
+            cases.append(case | {"q16": numbers(product(m, array(a))), "q24": numbers(product_to_residual(m, array(a)))})
     return cases
 
 
@@ -387,13 +395,13 @@ STEPS = {
     ),
     "rows": (
         rows,
-        "bytes of a row of n weights as in the file (hex); e; sw [blocks]; q [32 · blocks], padding included",
+        "bytes of a row of n weights as in the file (hex); e; sw [blocks]; q [32 · blocks], padding included; mw [blocks] of Q4_K",
     ),
     "norm": (norms, "x Q24 [n]; gains Q22 [n]; eps = m · 2^z; y Q16 [n]"),
     "quantise": (quantisation, "a Q16 [n]; e; sa [blocks]; q [32 · blocks], padding included"),
     "product": (
         products,
-        "q [row][32 · blocks]; sw [row][blocks]; e [row]; a Q16 [n]; q16: the product in Q16 [row]; q24: to the "
+        "q [row][32 · blocks]; sw, and mw if there are minima, [row][blocks]; e [row]; a Q16 [n]; q16: the product in Q16 [row]; q24: to the "
         "residual, Q24 [row]",
     ),
     "rotate": (

@@ -10,11 +10,12 @@ from gguf import KINDS, Refused
 
 @dataclass
 class Matrix:
-    """Weight [row][block][i] = q · sw · 2^(e - 24)."""
+    """Weight [row][block][i] = (q · sw - mw) · 2^(e - 24)."""
 
     q: np.ndarray  # int8 [row][block][32]
     sw: np.ndarray  # [row][block]
     e: np.ndarray  # [row]
+    mw: np.ndarray | None = None  # [row][block], or zeros
 
 
 def halves(bits):
@@ -76,14 +77,20 @@ def quantised(w):
     return Matrix(q.astype(np.int8), sw, e - 16)
 
 
-def scaled(d, q):
-    """Rows of blocks with scales d in units of 2^-24."""
+def scaled(d, q, m=None):
+    """Rows of blocks with scales d, and minima m if there are any, in units of 2^-24."""
     worst = abs(d).max(axis=1)
+    if m is not None:
+        worst = np.maximum(worst, abs(m).max(axis=1))
     e = np.zeros_like(worst)
     while (wide := half_up(worst, e) > 32767).any():
         e = e + wide
-    sw = half_up(abs(d), np.broadcast_to(e[:, None], d.shape))
-    return Matrix(q.astype(np.int8), np.where(d < 0, -sw, sw), e)
+
+    def rounded(x):
+        magnitude = half_up(abs(x), np.broadcast_to(e[:, None], x.shape))
+        return np.where(x < 0, -magnitude, magnitude)
+
+    return Matrix(q.astype(np.int8), rounded(d), e, None if m is None else rounded(m))
 
 
 def matrix(tensor):
@@ -100,8 +107,14 @@ def matrix(tensor):
         d = halves(np.ascontiguousarray(data[:, :, :2]).view("<u2")[:, :, 0])
         nibbles = data[:, :, 2:].astype(np.int64)
         return scaled(d, np.concatenate([nibbles & 15, nibbles >> 4], axis=2) - 8)
-    if kind in (KINDS["Q4_K"], KINDS["Q5_K"], KINDS["Q6_K"]):
-        w = k_quants(kind, data.reshape(-1, {12: 144, 13: 176, 14: 210}[kind]))
+    if kind == KINDS["Q4_K"]:
+        parts = four_or_five_bits(kind, data.reshape(-1, 144))
+        d, m, q = (part.reshape(rows, n // 32, -1) for part in parts)
+        if (abs(d) >= 1 << 40).any() or (abs(m) >= 1 << 40).any():
+            raise Refused("too large")
+        return scaled(d[:, :, 0], q, m[:, :, 0])
+    if kind in (KINDS["Q5_K"], KINDS["Q6_K"]):
+        w = k_quants(kind, data.reshape(-1, {13: 176, 14: 210}[kind]))
         if (abs(w) >= 1 << 40).any():
             raise Refused("too large")
         return quantised(w.reshape(rows, n) << 16)
@@ -121,6 +134,14 @@ def k_quants(kind, data):
         runs = [(low[:, :, i % 2] >> 4 * (i // 2) & 15) | (high >> 2 * i & 3) << 4 for i in range(4)]
         q = np.stack(runs, axis=2).reshape(count, 16, 16) - 32
         return (q * (d[:, None] * scale)[:, :, None]).reshape(count, 256)
+    d, m, q = four_or_five_bits(kind, data)
+    return (q * d[:, :, None] - m[:, :, None]).reshape(count, 256)
+
+
+def four_or_five_bits(kind, data):
+    """Super-blocks of Q4_K or Q5_K: scales and minima [block][8] in Q24, q [block][8][32]."""
+    half = lambda part: halves(np.ascontiguousarray(part).view("<u2")[:, 0])  # noqa: E731
+    count = len(data)
     d, dmin = half(data[:, 0:2]), half(data[:, 2:4])
     packed = data[:, 4:16].astype(np.int64)
     low, mid, top = packed[:, :4], packed[:, 4:8], packed[:, 8:]
@@ -131,7 +152,7 @@ def k_quants(kind, data):
     if kind == KINDS["Q5_K"]:
         high = data[:, 16:48].astype(np.int64)[:, None, :]
         q = q | (high >> np.arange(8)[None, :, None] & 1) << 4
-    return (q * (d[:, None] * scale)[:, :, None] - (dmin[:, None] * minimum)[:, :, None]).reshape(count, 256)
+    return d[:, None] * scale, dmin[:, None] * minimum, q
 
 
 def gains(tensor):

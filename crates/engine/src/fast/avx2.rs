@@ -9,7 +9,7 @@ use super::{
 use crate::{
     blocks::BLOCK,
     cache::{Compressed, Part},
-    model::{Activation, GROUP, Matrix, Unit4, Unit8, Units},
+    model::{Activation, GROUP, Matrix, Unit4, Unit4Minima, Unit8, Units},
     reference::{Output, View},
 };
 
@@ -103,6 +103,11 @@ trait Packed: Sized {
     unsafe fn line(&self, eight: usize, h: usize, j: usize) -> __m256i;
 
     fn scales(&self) -> &[[i16; 2]; GROUP];
+
+    /// What each weight of a row's block is less than its multiple of the scale.
+    fn minima(&self) -> Option<&[[i16; 2]; GROUP]> {
+        None
+    }
 }
 
 impl Packed for Unit8 {
@@ -124,15 +129,50 @@ impl Packed for Unit4 {
     #[inline]
     #[target_feature(enable = "avx2")]
     unsafe fn line(&self, eight: usize, h: usize, j: usize) -> __m256i {
-        let line = &self.lines[j][32 * eight..][..32];
-        // SAFETY: `line` is 32 bytes; the load needs no alignment.
-        let stored = unsafe { _mm256_loadu_si256(line.as_ptr().cast()) };
-        let stored = if h == 0 { stored } else { _mm256_srli_epi32::<4>(stored) };
-        _mm256_sub_epi8(_mm256_and_si256(stored, _mm256_set1_epi8(15)), _mm256_set1_epi8(8))
+        _mm256_sub_epi8(halves(&self.lines[j], eight, h), _mm256_set1_epi8(8))
     }
 
     fn scales(&self) -> &[[i16; 2]; GROUP] {
         &self.scales
+    }
+}
+
+impl Packed for Unit4Minima {
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn line(&self, eight: usize, h: usize, j: usize) -> __m256i {
+        halves(&self.lines[j], eight, h)
+    }
+
+    fn scales(&self) -> &[[i16; 2]; GROUP] {
+        &self.scales
+    }
+
+    fn minima(&self) -> Option<&[[i16; 2]; GROUP]> {
+        Some(&self.minima)
+    }
+}
+
+/// The low halves of eight rows' bytes of a line, or the high ones.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn halves(line: &[u8; 64], eight: usize, h: usize) -> __m256i {
+    let line = &line[32 * eight..][..32];
+    // SAFETY: `line` is 32 bytes; the load needs no alignment.
+    let stored = unsafe { _mm256_loadu_si256(line.as_ptr().cast()) };
+    let stored = if h == 0 { stored } else { _mm256_srli_epi32::<4>(stored) };
+    _mm256_and_si256(stored, _mm256_set1_epi8(15))
+}
+
+/// Of eight rows' two numbers those of block `h`, in 32 bits.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn of_block(pairs: &[[i16; 2]; GROUP], eight: usize, h: usize) -> __m256i {
+    // SAFETY: 8 rows of 2 numbers are 32 bytes; the load needs no alignment.
+    let pairs = unsafe { _mm256_loadu_si256(pairs[8 * eight..][..8].as_ptr().cast()) };
+    match h {
+        0 => _mm256_srai_epi32::<16>(_mm256_slli_epi32::<16>(pairs)),
+        _ => _mm256_srai_epi32::<16>(pairs),
     }
 }
 
@@ -141,6 +181,7 @@ fn product<O: Output>(matrix: &Matrix, groups: Range<usize>, acts: &[Acts], out:
     match &matrix.units {
         Units::Int8(units) => packed(matrix, units, groups, acts, out),
         Units::Int4(units) => packed(matrix, units, groups, acts, out),
+        Units::Int4Minima(units) => packed(matrix, units, groups, acts, out),
     }
 }
 
@@ -186,8 +227,6 @@ fn tile<const T: usize, U: Packed, O: Output>(
         // Sums of even and of odd rows.
         let (mut even, mut odd) = ([zero; T], [zero; T]);
         for (p, unit) in units.iter().enumerate() {
-            // SAFETY: 8 rows of 2 scales are 32 bytes.
-            let scales = unsafe { _mm256_loadu_si256(unit.scales()[8 * eight..][..8].as_ptr().cast()) };
             for h in 0..2 {
                 let mut block = [zero; T];
                 for j in 0..8 {
@@ -202,10 +241,21 @@ fn tile<const T: usize, U: Packed, O: Output>(
                         block[t] = _mm256_add_epi32(block[t], fours);
                     }
                 }
-                let scales = match h {
-                    0 => _mm256_srai_epi32::<16>(_mm256_slli_epi32::<16>(scales)),
-                    _ => _mm256_srai_epi32::<16>(scales),
-                };
+                let scales = of_block(unit.scales(), eight, h);
+                if let Some(minima) = unit.minima() {
+                    let minima = of_block(minima, eight, h);
+                    for t in 0..T {
+                        let total = _mm256_set1_epi32(blocks[t][p][h].total());
+                        // Below 2^31, as `reference::multiply` says.
+                        let less = _mm256_mullo_epi32(minima, total);
+                        let value = _mm256_sub_epi32(_mm256_mullo_epi32(scales, block[t]), less);
+                        let scale = _mm256_set1_epi32(blocks[t][p][h].scale);
+                        even[t] = _mm256_add_epi64(even[t], _mm256_mul_epi32(value, scale));
+                        let value = _mm256_srli_epi64::<32>(value);
+                        odd[t] = _mm256_add_epi64(odd[t], _mm256_mul_epi32(value, scale));
+                    }
+                    continue;
+                }
                 for t in 0..T {
                     let scale = _mm256_mullo_epi32(scales, _mm256_set1_epi32(blocks[t][p][h].scale));
                     even[t] = _mm256_add_epi64(even[t], _mm256_mul_epi32(block[t], scale));

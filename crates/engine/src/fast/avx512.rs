@@ -9,7 +9,7 @@ use super::{
 use crate::{
     blocks::{self, BLOCK},
     cache::{Compressed, Part},
-    model::{Activation, GROUP, Matrix, Unit4, Unit8, Units},
+    model::{Activation, GROUP, Matrix, Unit4, Unit4Minima, Unit8, Units},
     reference::{Output, View},
 };
 
@@ -130,8 +130,8 @@ const UNITS: usize = 12;
 
 /// A packing of weights, read half a unit at a time.
 trait Packed: Sized {
-    /// Right shift of [`ActBlock::offset`] that makes it the offset of this packing.
-    const OFFSET_SHIFT: u32;
+    /// Where weights are stored with an offset, the right shift of [`ActBlock::offset`] that takes it back.
+    const OFFSET_SHIFT: Option<u32>;
 
     /// The eight lines of both blocks as unsigned bytes.
     ///
@@ -140,10 +140,15 @@ trait Packed: Sized {
     unsafe fn line(&self, h: usize, j: usize) -> __m512i;
 
     fn scales(&self) -> &[[i16; 2]; GROUP];
+
+    /// What each weight of a row's block is less than its multiple of the scale.
+    fn minima(&self) -> Option<&[[i16; 2]; GROUP]> {
+        None
+    }
 }
 
 impl Packed for Unit8 {
-    const OFFSET_SHIFT: u32 = 0;
+    const OFFSET_SHIFT: Option<u32> = Some(0);
 
     #[inline]
     #[target_feature(enable = "avx512f")]
@@ -158,22 +163,59 @@ impl Packed for Unit8 {
 }
 
 impl Packed for Unit4 {
-    const OFFSET_SHIFT: u32 = 4;
+    const OFFSET_SHIFT: Option<u32> = Some(4);
 
     #[inline]
     #[target_feature(enable = "avx512f")]
     unsafe fn line(&self, h: usize, j: usize) -> __m512i {
-        // SAFETY: a line is 64 bytes at a multiple of 64.
-        let line = unsafe { _mm512_load_si512(self.lines[j].as_ptr().cast()) };
-        let low = _mm512_set1_epi32(0x0f0f_0f0f);
-        match h {
-            0 => _mm512_and_si512(line, low),
-            _ => _mm512_and_si512(_mm512_srli_epi32::<4>(line), low),
-        }
+        halves(&self.lines[j], h)
     }
 
     fn scales(&self) -> &[[i16; 2]; GROUP] {
         &self.scales
+    }
+}
+
+impl Packed for Unit4Minima {
+    const OFFSET_SHIFT: Option<u32> = None;
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn line(&self, h: usize, j: usize) -> __m512i {
+        halves(&self.lines[j], h)
+    }
+
+    fn scales(&self) -> &[[i16; 2]; GROUP] {
+        &self.scales
+    }
+
+    fn minima(&self) -> Option<&[[i16; 2]; GROUP]> {
+        Some(&self.minima)
+    }
+}
+
+/// The low halves of a line's bytes, or the high ones. Lines are at multiples of 64.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn halves(line: &[u8; 64], h: usize) -> __m512i {
+    // SAFETY: a line of a unit is 64 bytes at a multiple of 64.
+    let line = unsafe { _mm512_load_si512(line.as_ptr().cast()) };
+    let low = _mm512_set1_epi32(0x0f0f_0f0f);
+    match h {
+        0 => _mm512_and_si512(line, low),
+        _ => _mm512_and_si512(_mm512_srli_epi32::<4>(line), low),
+    }
+}
+
+/// Of each row's two numbers that of block `h`, in 32 bits.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn of_block(pairs: &[[i16; 2]; GROUP], h: usize) -> __m512i {
+    // SAFETY: 64 bytes; the load needs no alignment.
+    let pairs = unsafe { _mm512_loadu_si512(pairs.as_ptr().cast()) };
+    match h {
+        0 => _mm512_srai_epi32::<16>(_mm512_slli_epi32::<16>(pairs)),
+        _ => _mm512_srai_epi32::<16>(pairs),
     }
 }
 
@@ -182,6 +224,7 @@ fn product<O: Output>(matrix: &Matrix, groups: Range<usize>, acts: &[Acts], out:
     match &matrix.units {
         Units::Int8(units) => packed(matrix, units, groups, acts, out),
         Units::Int4(units) => packed(matrix, units, groups, acts, out),
+        Units::Int4Minima(units) => packed(matrix, units, groups, acts, out),
     }
 }
 
@@ -289,12 +332,12 @@ fn tile<const T: usize, U: Packed>(
     }
     for (p, unit) in units.iter().enumerate() {
         ahead.fetch();
-        // SAFETY: the field is 64 bytes.
-        let scales = unsafe { _mm512_loadu_si512(unit.scales().as_ptr().cast()) };
         for h in 0..2 {
             let mut block = [_mm512_setzero_si512(); T];
-            for t in 0..T {
-                block[t] = _mm512_set1_epi32(blocks[t][p][h].offset >> U::OFFSET_SHIFT);
+            if let Some(shift) = U::OFFSET_SHIFT {
+                for t in 0..T {
+                    block[t] = _mm512_set1_epi32(blocks[t][p][h].offset >> shift);
+                }
             }
             for j in 0..8 {
                 // SAFETY: this function has AVX-512.
@@ -304,10 +347,21 @@ fn tile<const T: usize, U: Packed>(
                     block[t] = _mm512_dpbusd_epi32(block[t], weights, x);
                 }
             }
-            let scales = match h {
-                0 => _mm512_srai_epi32::<16>(_mm512_slli_epi32::<16>(scales)),
-                _ => _mm512_srai_epi32::<16>(scales),
-            };
+            let scales = of_block(unit.scales(), h);
+            if let Some(minima) = unit.minima() {
+                let minima = of_block(minima, h);
+                for t in 0..T {
+                    let total = _mm512_set1_epi32(blocks[t][p][h].total());
+                    // Below 2^31, as `reference::multiply` says.
+                    let less = _mm512_mullo_epi32(minima, total);
+                    let value = _mm512_sub_epi32(_mm512_mullo_epi32(scales, block[t]), less);
+                    let scale = _mm512_set1_epi32(blocks[t][p][h].scale);
+                    even[t] = _mm512_add_epi64(even[t], _mm512_mul_epi32(value, scale));
+                    let value = _mm512_srli_epi64::<32>(value);
+                    odd[t] = _mm512_add_epi64(odd[t], _mm512_mul_epi32(value, scale));
+                }
+                continue;
+            }
             for t in 0..T {
                 let scale = _mm512_mullo_epi32(scales, _mm512_set1_epi32(blocks[t][p][h].scale));
                 even[t] = _mm512_add_epi64(even[t], _mm512_mul_epi32(block[t], scale));

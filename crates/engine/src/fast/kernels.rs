@@ -20,6 +20,14 @@ pub(super) struct ActBlock {
     pub(super) offset: i32,
 }
 
+impl ActBlock {
+    /// The sum of the 32, at most 32 · 127.
+    #[inline(always)]
+    pub(super) fn total(&self) -> i32 {
+        -(self.offset >> 7)
+    }
+}
+
 /// A vector in the block format, the same numbers as [`blocks::Quantised`].
 #[derive(Debug, Clone, Default)]
 pub(super) struct Acts {

@@ -311,6 +311,8 @@ impl Fast {
                 Units::Int8(units) => unsafe { units.align_to().1 },
                 // SAFETY: as above.
                 Units::Int4(units) => unsafe { units.align_to().1 },
+                // SAFETY: as above.
+                Units::Int4Minima(units) => unsafe { units.align_to().1 },
             };
             let threads = self.team.threads_for(words.len());
             let job = |i: usize| {

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     blocks::BLOCK,
     cache::{Compressed, Part},
-    model::{GROUP, Matrix, Unit4, Unit8, Units},
+    model::{GROUP, Matrix, Unit4, Unit4Minima, Unit8, Units},
     reference::{Output, View},
 };
 
@@ -125,8 +125,8 @@ const ROWS: usize = 4;
 
 /// A packing of weights, read as four rows' share of a line.
 trait Packed: Sized {
-    /// If weights are read as they are stored, the right shift of [`ActBlock::offset`] that makes it the offset of this
-    /// packing.
+    /// Where weights are read with the offset that they are stored with, the right shift of [`ActBlock::offset`] that takes it
+    /// back.
     const OFFSET_SHIFT: Option<u32>;
 
     /// The weights of elements `4j..4j+4` of block `h` in four rows.
@@ -136,6 +136,11 @@ trait Packed: Sized {
     unsafe fn line(&self, four: usize, h: usize, j: usize) -> int8x16_t;
 
     fn scales(&self) -> &[[i16; 2]; GROUP];
+
+    /// What each weight of a row's block is less than its multiple of the scale.
+    fn minima(&self) -> Option<&[[i16; 2]; GROUP]> {
+        None
+    }
 }
 
 impl Packed for Unit8 {
@@ -162,10 +167,7 @@ impl Packed for Unit4 {
     #[inline]
     #[target_feature(enable = "neon")]
     unsafe fn line(&self, four: usize, h: usize, j: usize) -> int8x16_t {
-        let line = &self.lines[j].as_chunks::<16>().0[four];
-        // SAFETY: `line` is 16 bytes; the load needs no alignment.
-        let stored = unsafe { vld1q_u8(line.as_ptr()) };
-        vreinterpretq_s8_u8(if h == 0 { vandq_u8(stored, vdupq_n_u8(15)) } else { vshrq_n_u8::<4>(stored) })
+        halves(&self.lines[j], four, h)
     }
 
     fn scales(&self) -> &[[i16; 2]; GROUP] {
@@ -173,11 +175,50 @@ impl Packed for Unit4 {
     }
 }
 
+impl Packed for Unit4Minima {
+    const OFFSET_SHIFT: Option<u32> = None;
+
+    #[inline]
+    #[target_feature(enable = "neon")]
+    unsafe fn line(&self, four: usize, h: usize, j: usize) -> int8x16_t {
+        halves(&self.lines[j], four, h)
+    }
+
+    fn scales(&self) -> &[[i16; 2]; GROUP] {
+        &self.scales
+    }
+
+    fn minima(&self) -> Option<&[[i16; 2]; GROUP]> {
+        Some(&self.minima)
+    }
+}
+
+/// The low halves of four rows' bytes of a line, or the high ones.
+#[target_feature(enable = "neon")]
+#[inline]
+fn halves(line: &[u8; 64], four: usize, h: usize) -> int8x16_t {
+    let line = &line.as_chunks::<16>().0[four];
+    // SAFETY: `line` is 16 bytes; the load needs no alignment.
+    let stored = unsafe { vld1q_u8(line.as_ptr()) };
+    vreinterpretq_s8_u8(if h == 0 { vandq_u8(stored, vdupq_n_u8(15)) } else { vshrq_n_u8::<4>(stored) })
+}
+
+/// Of four rows' two numbers those of block `h`.
+#[target_feature(enable = "neon")]
+#[inline]
+fn of_block(pairs: &[[i16; 2]; GROUP], four: usize, h: usize) -> int16x4_t {
+    let pairs = &pairs.as_chunks::<ROWS>().0[four];
+    // SAFETY: 4 rows of 2 numbers are 16 bytes; the load needs no alignment.
+    let pairs = unsafe { vld1q_s32(pairs.as_ptr().cast()) };
+    if h == 0 { vmovn_s32(pairs) } else { vshrn_n_s32::<16>(pairs) }
+}
+
 #[target_feature(enable = "neon")]
 fn product<D: Dot, O: Output>(matrix: &Matrix, groups: Range<usize>, acts: &[Acts], out: &mut [O]) {
     match &matrix.units {
         Units::Int8(units) => packed::<D, _, _>(matrix, units, groups, acts, out),
         Units::Int4(units) => packed::<D, _, _>(matrix, units, groups, acts, out),
+        Units::Int4Minima(units) => packed::<D, _, _>(matrix, units, groups, acts, out),
     }
 }
 
@@ -265,10 +306,20 @@ fn tile<D: Dot, U: Packed, const T: usize, const R: usize>(
                     lane::<D, U, 3, T, R>(unit, first, h, 4 * half, &x, &mut block);
                 }
                 for r in 0..R {
-                    let scales = &unit.scales().as_chunks::<ROWS>().0[first + r];
-                    // SAFETY: 4 rows of 2 scales are 16 bytes; the load needs no alignment.
-                    let scales = unsafe { vld1q_s32(scales.as_ptr().cast()) };
-                    let scales = if h == 0 { vmovn_s32(scales) } else { vshrn_n_s32::<16>(scales) };
+                    let scales = of_block(unit.scales(), first + r, h);
+                    if let Some(minima) = unit.minima() {
+                        let (scales, minima) = (vmovl_s16(scales), of_block(minima, first + r, h));
+                        for t in 0..T {
+                            let less = vmull_n_s16(minima, blocks[t][p][h].total() as i16);
+                            // Below 2^31, as `reference::multiply` says.
+                            let value = vsubq_s32(vmulq_s32(scales, block[t][r]), less);
+                            let scale = vdupq_n_s32(blocks[t][p][h].scale);
+                            totals[t][r][0] =
+                                vmlal_s32(totals[t][r][0], vget_low_s32(value), vget_low_s32(scale));
+                            totals[t][r][1] = vmlal_high_s32(totals[t][r][1], value, scale);
+                        }
+                        continue;
+                    }
                     for t in 0..T {
                         let scale = vmull_n_s16(scales, blocks[t][p][h].scale as i16);
                         let (low, high) = (vget_low_s32(block[t][r]), vget_low_s32(scale));

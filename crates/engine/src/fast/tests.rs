@@ -12,7 +12,7 @@ use crate::{
     Backend,
     blocks::{Quantised, quantise},
     cache::{Cache, Layout, Part, compress_query, compress_row},
-    model::{Activation, Matrix, Model, Pairs, Width},
+    model::{Activation, Block, Matrix, Model, Pairs, Width},
     reference::{self, View},
     runner::{Outputs, Work},
 };
@@ -51,13 +51,22 @@ fn matrix(rows: usize, cols: usize, width: Width, seed: u64) -> Matrix {
     for row in 0..rows {
         matrix.exponents[row] = [-16, 0, 0, 3, 25][next() as usize % 5];
         for block in 0..matrix.row_blocks() {
-            let (extreme, sign) = (next() % 4 == 0, 1 - 2 * (next() as i16 & 1));
+            let extreme = next() % 4 == 0;
             let q = std::array::from_fn(|_| {
                 let q = if extreme { [-128, 127][next() as usize % 2] } else { next() as i8 };
-                if width == Width::Int4 { q >> 4 } else { q }
+                match width {
+                    Width::Int8 => q,
+                    Width::Int4 => q >> 4,
+                    Width::Int4Minima => (q >> 4) + 8,
+                }
             });
-            let scale = [32_767, 1, (next() & 0x7fff) as i16][next() as usize % 3];
-            matrix.rows_mut().set_block(row, block, sign * scale, &q);
+            let mut number = || {
+                let (number, sign) = ([32_767, 1, (next() & 0x7fff) as i16], 1 - 2 * (next() as i16 & 1));
+                sign * number[next() as usize % 3]
+            };
+            let scale = number();
+            let minimum = if width == Width::Int4Minima { number() } else { 0 };
+            matrix.rows_mut().set_block(row, block, &Block { scale, minimum, q });
         }
     }
     matrix
@@ -129,12 +138,13 @@ proptest! {
     }
 
     #[test]
-    fn products_are_the_reference(rows in 1usize..70, more in 1usize..40, cols in 1usize..300, long in 0usize..2, seed: u64,
+    fn products_are_the_reference(rows in 1usize..70, more in 1usize..40, rest in 1usize..40, cols in 1usize..300, long in 0usize..2, seed: u64,
                                   tokens in prop::collection::vec(elements(1_300), 1..10), threads in 1usize..4) {
         // More than the units that are multiplied at a time, now and then.
         let cols = cols + 1_000 * long;
-        let matrices = [matrix(rows, cols, Width::Int8, seed), matrix(more, cols, Width::Int4, seed ^ 1)];
-        let matrices = [&matrices[0], &matrices[1]];
+        let widths = [(rows, Width::Int8), (more, Width::Int4), (rest, Width::Int4Minima)];
+        let matrices = widths.map(|(rows, width)| matrix(rows, cols, width, seed ^ rows as u64));
+        let matrices = matrices.each_ref();
         for (backend, kernels) in available() {
             let team = Team::new(threads).eager();
             let mut acts = vec![Acts::default(); tokens.len()];
@@ -149,6 +159,27 @@ proptest! {
                     prop_assert_eq!(&hidden[m][t], &reference::multiply::<i32>(matrix, &x), "{}", backend);
                     prop_assert_eq!(&residual[m][t], &reference::multiply::<i64>(matrix, &x), "{}", backend);
                 }
+            }
+        }
+    }
+
+    /// Every number at its limit, of each sign.
+    #[test]
+    fn largest_products_are_the_reference(signs in prop::array::uniform3(any::<bool>()), cols in 1usize..200) {
+        let sign = |negative: bool| if negative { -32_767 } else { 32_767 };
+        let x = vec![if signs[2] { i32::MIN } else { i32::MAX }; cols];
+        for (width, q) in [(Width::Int8, -128), (Width::Int4, -8), (Width::Int4Minima, 15)] {
+            let minimum = if width == Width::Int4Minima { sign(signs[1]) } else { 0 };
+            let block = Block { scale: sign(signs[0]), minimum, q: [q; 32] };
+            let mut matrix = Matrix::zeros(20, cols, width);
+            for row in 0..20 {
+                (0..matrix.row_blocks()).for_each(|i| matrix.rows_mut().set_block(row, i, &block));
+            }
+            for (backend, kernels) in available() {
+                let mut acts = Acts::default();
+                kernels.quantise(&x, &mut acts);
+                let got = multiplied::<i64>(kernels, &Team::new(1), &[&matrix], &[acts]);
+                prop_assert_eq!(&got[0][0], &reference::multiply::<i64>(&matrix, &quantise(&x)), "{}", backend);
             }
         }
     }

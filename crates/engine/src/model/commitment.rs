@@ -3,7 +3,11 @@
 use alloy_primitives::{B256, Keccak256, keccak256};
 use assay_protocol::ARITHMETIC_VERSION;
 
-use super::{load::Weights, matrix::Matrix, shape::Shape};
+use super::{
+    load::Weights,
+    matrix::{Block, Matrix, Units},
+    shape::Shape,
+};
 use crate::blocks::BLOCK;
 
 /// Blocks of one leaf: 2,048 weights.
@@ -83,19 +87,24 @@ fn parallel(n: usize, f: impl Fn(usize) -> B256 + Sync) -> Vec<B256> {
     out
 }
 
-/// Leaf: `keccak(0x00 ‖ exponent (1) ‖ blocks)`, a block being its scale (2, big-endian) and 32 int8. Leaves run
-/// along rows, segments of a row first.
+/// Leaf: `keccak(0x00 ‖ exponent (1) ‖ blocks)`, a block being its scale (2, big-endian) and 32 int8; or with minima
+/// `keccak(0x02 ‖ exponent (1) ‖ blocks)`, a minimum (2, big-endian) behind each scale. Leaves run along rows, segments of a
+/// row first.
 fn matrix_root(matrix: &Matrix) -> B256 {
     let blocks = matrix.row_blocks();
+    let minima = matches!(matrix.units, Units::Int4Minima(_));
     let mut leaves = Vec::with_capacity(matrix.rows * blocks.div_ceil(SEGMENT));
-    let mut bytes = Vec::with_capacity(2 + SEGMENT * (2 + BLOCK));
+    let mut bytes = Vec::with_capacity(2 + SEGMENT * (4 + BLOCK));
     for row in 0..matrix.rows {
         for first in (0..blocks).step_by(SEGMENT) {
             bytes.clear();
-            bytes.extend([0, matrix.exponents[row] as u8]);
+            bytes.extend([if minima { 2 } else { 0 }, matrix.exponents[row] as u8]);
             for block in first..blocks.min(first + SEGMENT) {
-                let (scale, q) = matrix.block(row, block);
+                let Block { scale, minimum, q } = matrix.block(row, block);
                 bytes.extend(scale.to_be_bytes());
+                if minima {
+                    bytes.extend(minimum.to_be_bytes());
+                }
                 bytes.extend(q.map(|q| q as u8));
             }
             leaves.push(keccak256(&bytes));
@@ -148,19 +157,34 @@ mod tests {
     }
 
     #[test]
-    fn every_weight_scale_and_exponent_counts() {
-        let mut matrix = Matrix::zeros(3, 70, Width::Int8);
-        let base = matrix_root(&matrix);
-        matrix.rows_mut().set_block(2, 2, 0, &[1; BLOCK]);
-        let weight = matrix_root(&matrix);
-        matrix.rows_mut().set_block(2, 2, 1, &[1; BLOCK]);
-        let scale = matrix_root(&matrix);
-        matrix.exponents[0] = -1;
-        let exponent = matrix_root(&matrix);
-        for (i, a) in [base, weight, scale, exponent].iter().enumerate() {
-            for b in &[base, weight, scale, exponent][..i] {
-                assert_ne!(a, b);
+    fn every_weight_scale_minimum_and_exponent_counts() {
+        let mut roots = Vec::new();
+        for width in [Width::Int8, Width::Int4, Width::Int4Minima] {
+            let mut matrix = Matrix::zeros(3, 70, width);
+            let mut block = Block { scale: 0, minimum: 0, q: [0; BLOCK] };
+            for i in 0..9 {
+                matrix.rows_mut().set_block(i / 3, i % 3, &block);
             }
+            roots.push(matrix_root(&matrix));
+            block.q[31] = 1;
+            matrix.rows_mut().set_block(2, 2, &block);
+            roots.push(matrix_root(&matrix));
+            block.scale = 1;
+            matrix.rows_mut().set_block(2, 2, &block);
+            roots.push(matrix_root(&matrix));
+            if width == Width::Int4Minima {
+                block.minimum = 1;
+                matrix.rows_mut().set_block(2, 2, &block);
+                roots.push(matrix_root(&matrix));
+            }
+            matrix.exponents[0] = -1;
+            roots.push(matrix_root(&matrix));
+        }
+        // Four bits or eight are the same weights; minima, even zeros, are not.
+        let (eight, rest) = roots.split_at(4);
+        assert_eq!(eight, &rest[..4]);
+        for (i, a) in rest.iter().enumerate() {
+            assert!(!rest[..i].contains(a));
         }
     }
 }

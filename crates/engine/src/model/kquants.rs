@@ -1,9 +1,10 @@
-//! The 256-element blocks of Q4_K, Q5_K and Q6_K, decoded to exact integers.
+//! The 256-element blocks of Q4_K, Q5_K and Q6_K as exact integers.
 //!
 //! Formats: `block_q4_K`, `block_q5_K` and `block_q6_K` of
 //! <https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h>.
 
-use crate::fixed::f16_to_q24;
+use super::matrix::ExactBlock;
+use crate::{blocks::BLOCK, fixed::f16_to_q24};
 
 /// Elements of a block.
 pub(crate) const SUPER: usize = 256;
@@ -22,32 +23,29 @@ fn scale_and_minimum(packed: &[u8], j: usize) -> (i64, i64) {
     (scale.into(), minimum.into())
 }
 
-/// 144 bytes of Q4_K, or 176 of Q5_K where `fifth`: `d·scale·q − dmin·minimum`, Q24. `None` where a half is not finite.
-fn q4_or_q5(block: &[u8], fifth: bool, out: &mut [i64; SUPER]) -> Option<()> {
+/// The blocks of 144 bytes of Q4_K: scales `d·scale`, minima `dmin·minimum`. `None` where a half is not finite.
+pub(crate) fn q4_k(block: &[u8; 144]) -> Option<[ExactBlock; SUPER / BLOCK]> {
     let (d, dmin) = (half(block, 0)?, half(block, 2)?);
-    let (packed, rest) = block[4..].split_at(12);
-    let (high, low) = rest.split_at(if fifth { 32 } else { 0 });
-    for (j, out) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+    let (packed, low) = block[4..].split_at(12);
+    Some(std::array::from_fn(|j| {
+        let (scale, minimum) = scale_and_minimum(packed, j);
+        let q = std::array::from_fn(|l| (low[32 * (j / 2) + l] >> (4 * (j % 2)) & 15) as i8);
+        ExactBlock { scale: d * scale, minimum: dmin * minimum, q }
+    }))
+}
+
+/// 176 bytes of Q5_K as weights in Q24: `d·scale·q − dmin·minimum`. `None` where a half is not finite.
+pub(crate) fn q5_k(block: &[u8], out: &mut [i64; SUPER]) -> Option<()> {
+    let (d, dmin) = (half(block, 0)?, half(block, 2)?);
+    let (packed, high, low) = (&block[4..16], &block[16..48], &block[48..]);
+    for (j, out) in out.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
         let (scale, minimum) = scale_and_minimum(packed, j);
         for (l, out) in out.iter_mut().enumerate() {
-            let mut q = low[32 * (j / 2) + l] >> (4 * (j % 2)) & 15;
-            if fifth {
-                q |= (high[l] >> j & 1) << 4;
-            }
+            let q = low[32 * (j / 2) + l] >> (4 * (j % 2)) & 15 | (high[l] >> j & 1) << 4;
             *out = d * scale * i64::from(q) - dmin * minimum;
         }
     }
     Some(())
-}
-
-/// 144 bytes of Q4_K as weights in Q24.
-pub(crate) fn q4_k(block: &[u8], out: &mut [i64; SUPER]) -> Option<()> {
-    q4_or_q5(block, false, out)
-}
-
-/// 176 bytes of Q5_K as weights in Q24.
-pub(crate) fn q5_k(block: &[u8], out: &mut [i64; SUPER]) -> Option<()> {
-    q4_or_q5(block, true, out)
 }
 
 /// 210 bytes of Q6_K as weights in Q24: `d·scale·(q − 32)`, a scale for every 16. `None` where `d` is not finite.

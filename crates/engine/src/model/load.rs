@@ -8,7 +8,7 @@ use std::{
 use super::{
     arena::Arena,
     kquants::{self, SUPER},
-    matrix::{GROUP, Matrix, RowsMut, Width},
+    matrix::{ExactBlock, GROUP, Matrix, RowsMut, Width},
     shape::Shape,
 };
 use crate::{
@@ -196,7 +196,11 @@ impl<'a> Loader<'a> {
 
     fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Matrix, ModelError> {
         let info = self.find(name, &[cols, rows])?;
-        let width = if info.kind == TensorType::Q4_0 { Width::Int4 } else { Width::Int8 };
+        let width = match info.kind {
+            TensorType::Q4_0 => Width::Int4,
+            TensorType::Q4K => Width::Int4Minima,
+            _ => Width::Int8,
+        };
         let mut matrix = Matrix::new(&mut self.arena, rows, cols, width)?;
         let row_bytes = info.bytes as usize / rows;
         let source = self.source;
@@ -276,7 +280,7 @@ fn set_row(part: &mut RowsMut<'_>, row: usize, kind: TensorType, bytes: &[u8]) -
                 for (q, b) in q.iter_mut().zip(&block[2..]) {
                     *q = *b as i8;
                 }
-                blocks.push((scale, q));
+                blocks.push(ExactBlock { scale, minimum: 0, q });
             }
             part.set_row_from_blocks(row, &blocks);
             return Ok(());
@@ -291,12 +295,22 @@ fn set_row(part: &mut RowsMut<'_>, row: usize, kind: TensorType, bytes: &[u8]) -
                     *low = (b & 15) as i8 - 8;
                     *high = (b >> 4) as i8 - 8;
                 }
-                blocks.push((scale, q));
+                blocks.push(ExactBlock { scale, minimum: 0, q });
             }
             part.set_row_from_blocks(row, &blocks);
             return Ok(());
         }
-        TensorType::Q4K => super_blocks(144, kquants::q4_k)?,
+        TensorType::Q4K => {
+            let mut blocks = Vec::with_capacity(bytes.len() / 144 * (SUPER / BLOCK));
+            for block in bytes.as_chunks::<144>().0 {
+                blocks.extend(kquants::q4_k(block).ok_or(NOT_FINITE)?);
+            }
+            if blocks.iter().any(|b| b.scale.abs().max(b.minimum.abs()) >= 1 << 40) {
+                return Err("a scale or minimum is not below 65,536");
+            }
+            part.set_row_from_blocks(row, &blocks);
+            return Ok(());
+        }
         TensorType::Q5K => super_blocks(176, kquants::q5_k)?,
         TensorType::Q6K => super_blocks(210, kquants::q6_k)?,
         TensorType::F16 => {

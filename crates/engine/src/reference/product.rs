@@ -3,7 +3,7 @@
 use crate::{
     blocks::{BLOCK, Quantised},
     fixed::{clamp_i32, gelu, half_up, rescale, silu},
-    model::{Activation, Matrix, Shape},
+    model::{Activation, Block, Matrix, Shape},
 };
 
 /// The format of a product's elements. `i32` is Q16, clamped to its range; `i64` is Q24, clamped to `-2^46..2^46`,
@@ -46,7 +46,7 @@ pub(crate) fn finish<O: Output>(acc: i64, row_exponent: i8, token_exponent: u32)
     O::of(rescale(acc, shift, O::LIMIT))
 }
 
-/// A token's embedding in Q24: `q · scale · 2^exponent`, times the model's factor if it has one; magnitude below
+/// A token's embedding in Q24: `(q · scale - minimum) · 2^exponent`, times the model's factor if it has one; magnitude below
 /// 2^48.
 pub(crate) fn embed(shape: &Shape, matrix: &Matrix, token: u32) -> Vec<i64> {
     const LIMIT: i64 = 1 << 48;
@@ -54,8 +54,9 @@ pub(crate) fn embed(shape: &Shape, matrix: &Matrix, token: u32) -> Vec<i64> {
     let shift = -i32::from(matrix.exponents[row]);
     let mut out = Vec::with_capacity(matrix.row_blocks() * BLOCK);
     for block in 0..matrix.row_blocks() {
-        let (scale, q) = matrix.block(row, block);
-        out.extend(q.iter().map(|q| rescale(i64::from(*q) * i64::from(scale), shift, LIMIT)));
+        let Block { scale, minimum, q } = matrix.block(row, block);
+        let weight = |q: &i8| i64::from(*q) * i64::from(scale) - i64::from(minimum);
+        out.extend(q.iter().map(|q| rescale(weight(q), shift, LIMIT)));
     }
     out.truncate(matrix.cols);
     if let Some(factor) = shape.embedding_factor {
@@ -69,15 +70,17 @@ pub(crate) fn embed(shape: &Shape, matrix: &Matrix, token: u32) -> Vec<i64> {
 }
 
 /// Matrix times vector. Sums are exact: a block's is at most 2^19, times a scale of 15 bits and a sign and one of 15
-/// bits below 2^49, and there are at most 2^13 blocks.
+/// bits below 2^49, and there are at most 2^13 blocks. Where there are minima, `q ≤ 15` keeps the difference below 2^31.
 pub(crate) fn multiply<O: Output>(matrix: &Matrix, x: &Quantised) -> Vec<O> {
     let row = |row: usize| {
         let mut acc = 0i64;
         for block in 0..matrix.row_blocks() {
-            let (scale, weights) = matrix.block(row, block);
+            let Block { scale, minimum, q } = matrix.block(row, block);
             let activations = &x.q[block * BLOCK..][..BLOCK];
-            let sum: i32 = weights.iter().zip(activations).map(|(w, a)| i32::from(*w) * i32::from(*a)).sum();
-            acc += i64::from(sum) * (i64::from(scale) * i64::from(x.scales[block]));
+            let sum: i32 = q.iter().zip(activations).map(|(q, a)| i32::from(*q) * i32::from(*a)).sum();
+            let total: i32 = activations.iter().map(|a| i32::from(*a)).sum();
+            let difference = i64::from(sum) * i64::from(scale) - i64::from(total) * i64::from(minimum);
+            acc += difference * i64::from(x.scales[block]);
         }
         finish(acc, matrix.exponents[row], x.exponent)
     };

@@ -56,6 +56,23 @@ fn read(source: &Source<'_>, header: &Header, name: &str) -> Vec<f64> {
             };
             bytes.as_chunks::<34>().0.iter().flat_map(block).collect()
         }
+        TensorType::Q4K => {
+            let block = |b: &[u8; 144]| {
+                let [d, dmin] = [0, 2].map(|i| half(u16::from_le_bytes([b[i], b[i + 1]])));
+                let (s, q) = b[4..].split_at(12);
+                let run = |i: usize| {
+                    let (scale, minimum) = match i {
+                        0..4 => (s[i] & 63, s[i + 4] & 63),
+                        _ => ((s[i + 4] & 15) + 16 * (s[i - 4] >> 6), (s[i + 4] >> 4) + 16 * (s[i] >> 6)),
+                    };
+                    let run = q[32 * (i / 2)..][..32].iter().map(|b| b >> (4 * (i % 2)) & 15);
+                    run.map(|q| d * f64::from(scale) * f64::from(q) - dmin * f64::from(minimum))
+                        .collect::<Vec<_>>()
+                };
+                (0..8).flat_map(run).collect::<Vec<_>>()
+            };
+            bytes.as_chunks::<144>().0.iter().flat_map(block).collect()
+        }
         TensorType::Q4_0 => {
             let block = |b: &[u8; 18]| {
                 let d = half(u16::from_le_bytes([b[0], b[1]]));

@@ -171,6 +171,21 @@ fn errors_name_the_field() {
         file.tensor("blk.1.attn_k.weight").bytes[..4].fill(0xff);
         assert!(error(&file).contains("blk.1.attn_k.weight"), "type {kind}");
     }
+    let q4_k = Dims { kind: 12, width: 256, head_dim: 64, hidden: 256, ..Dims::SMALL };
+    for (at, half, expected) in [
+        (0, 0x7c00u16, "row 0: scale is not finite"),
+        (144 + 2, 0x7e00, "row 1: scale is not finite"),
+        // 65,504 times what the next bytes say.
+        (0, 0x7bff, "row 0: a scale or minimum is not below 65,536"),
+        (2, 0xfbff, "row 0: a scale or minimum is not below 65,536"),
+    ] {
+        let mut file = GgufFile::model(q4_k, 0.2, 1.0, 1);
+        let bytes = &mut file.tensor("blk.1.attn_k.weight").bytes;
+        bytes[4..16].fill(0x21);
+        bytes[at..at + 2].copy_from_slice(&half.to_le_bytes());
+        let message = error(&file);
+        assert!(message.contains("blk.1.attn_k.weight") && message.contains(expected), "{message}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::{
     blocks::quantise,
     cache::{Cache, Layout, Part, compress_query, compress_row},
     fixed::LOG2_E_Q30,
-    model::{Activation, Matrix, Pairs, Width},
+    model::{Activation, Block, Matrix, Pairs, Width},
     reference::{View, activate, attend, multiply, probability, rms_norm, rotate},
 };
 
@@ -151,7 +151,7 @@ fn product_of_extremes_is_exact() {
     let cols = 1 << 18;
     let mut matrix = Matrix::zeros(1, cols, Width::Int8);
     for block in 0..cols / 32 {
-        matrix.rows_mut().set_block(0, block, 32_767, &[-128; 32]);
+        matrix.rows_mut().set_block(0, block, &Block { scale: 32_767, minimum: 0, q: [-128; 32] });
     }
     matrix.exponents[0] = 0;
     let x = quantise(&vec![i32::MIN; cols]);
@@ -179,7 +179,7 @@ proptest! {
             // The exact sum of the rounded operands, in units of 2^-40 · 2^-16.
             let mut exact = 0i128;
             for i in 0..cols {
-                let (scale, w) = matrix.block(row, i / 32);
+                let Block { scale, q: w, .. } = matrix.block(row, i / 32);
                 let weight = (i128::from(w[i % 32]) * i128::from(scale)) << (i32::from(matrix.exponents[row]) + 16);
                 let value = (i128::from(q.q[i]) * i128::from(q.scales[i / 32])) << q.exponent;
                 exact += weight * value;

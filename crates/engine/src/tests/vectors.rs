@@ -17,7 +17,7 @@ use crate::{
     cache::{Cache, Layout, Part, compress_query, compress_row},
     chacha,
     fixed::{cos_sin, exp2_parts, f32_to_fixed, gelu, rescale, rope_turns, silu},
-    model::{Activation, Matrix, Pairs, Width},
+    model::{Activation, Block, Matrix, Pairs, Width},
     reference::{self, View, activate, attend, embed, multiply, probability, rms_norm, rotate, scale_score},
     runner::{Outputs, Runner, Work},
     sampling,
@@ -134,11 +134,14 @@ fn rows_of_weights() {
         let matrix = &model.weights().embedding;
         assert_eq!(matrix.row_blocks(), width.div_ceil(32) as usize);
         for (i, case) in cases.into_iter().enumerate() {
-            let (scales, q): (Vec<i16>, Vec<_>) =
-                (0..matrix.row_blocks()).map(|b| matrix.block(i, b)).unzip();
+            let blocks: Vec<Block> = (0..matrix.row_blocks()).map(|b| matrix.block(i, b)).collect();
+            let of = |number: fn(&Block) -> i16| blocks.iter().map(number).collect::<Vec<_>>();
             assert_eq!(matrix.exponents[i], one::<i8>(&case["e"]), "{case}");
-            assert_eq!(scales, list::<i16>(&case["sw"]), "{case}");
-            assert_eq!(q.concat(), list::<i8>(&case["q"]), "{case}");
+            assert_eq!(of(|b| b.scale), list::<i16>(&case["sw"]), "{case}");
+            if name == "Q4_K" {
+                assert_eq!(of(|b| b.minimum), list::<i16>(&case["mw"]), "{case}");
+            }
+            assert_eq!(blocks.iter().flat_map(|b| b.q).collect::<Vec<_>>(), list::<i8>(&case["q"]), "{case}");
         }
     }
 }
@@ -156,13 +159,16 @@ fn steps_of_a_layer() {
         assert_eq!(got.scales[..scales.len()], scales, "{case}");
         assert_eq!(got.q[..q.len()], q, "{case}");
     });
-    each("product", 22, |case| {
+    each("product", 33, |case| {
         let a = list(&case["a"]);
         let (weights, scales) = (lists::<i8>(&case["q"]), lists::<i16>(&case["sw"]));
-        let mut matrix = Matrix::zeros(weights.len(), a.len(), Width::Int8);
+        let minima = (!case["mw"].is_null()).then(|| lists::<i16>(&case["mw"]));
+        let width = if minima.is_some() { Width::Int4Minima } else { Width::Int8 };
+        let mut matrix = Matrix::zeros(weights.len(), a.len(), width);
         for (row, (weights, scales)) in weights.iter().zip(&scales).enumerate() {
-            for (block, (weights, scale)) in weights.as_chunks::<BLOCK>().0.iter().zip(scales).enumerate() {
-                matrix.rows_mut().set_block(row, block, *scale, weights);
+            for (i, (q, scale)) in weights.as_chunks::<BLOCK>().0.iter().zip(scales).enumerate() {
+                let minimum = minima.as_ref().map_or(0, |minima| minima[row][i]);
+                matrix.rows_mut().set_block(row, i, &Block { scale: *scale, minimum, q: *q });
             }
         }
         matrix.exponents[..weights.len()].copy_from_slice(&list::<i8>(&case["e"]));
