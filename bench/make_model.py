@@ -18,7 +18,9 @@ SHAPES = {
     "1.1b": (2048, 22, 32, 4, 5632, 32000, 2048),
 }
 UINT32, FLOAT32, STRING, ARRAY, INT32 = 4, 6, 8, 9, 5
-TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 8}
+TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 8, "q4_k": 12}
+# Weights and bytes of a block.
+BLOCKS = {"f32": (1, 4), "f16": (1, 2), "q4_0": (32, 18), "q8_0": (32, 34), "q4_k": (256, 144)}
 ALIGNMENT = 32
 
 
@@ -64,6 +66,8 @@ def encode(kind, weights):
         scale = (np.abs(blocks).max(axis=1) / 127).astype("<f2")
         q = np.rint(blocks / np.maximum(scale.astype("f4"), 1e-30)[:, None]).clip(-127, 127).astype("i1")
         return np.concatenate([scale.view("u1").reshape(-1, 2), q.view("u1")], axis=1).tobytes()
+    if kind == "q4_k":
+        return q4_k(blocks.reshape(-1, 8, 32))
     # q4_0: the element of the largest magnitude becomes -8.
     extreme = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=1)[:, None], axis=1)[:, 0]
     scale = (extreme / -8).astype("<f2")
@@ -71,6 +75,23 @@ def encode(kind, weights):
     q = np.floor(blocks * inverse[:, None] + 8.5).clip(0, 15).astype("u1")
     packed = q[:, :16] | q[:, 16:] << 4
     return np.concatenate([scale.view("u1").reshape(-1, 2), packed], axis=1).tobytes()
+
+
+def q4_k(blocks):
+    """Super-blocks [super][8][32]: d and dmin in half precision, scales and minima of six bits, weights of four."""
+    minimum = np.maximum(-blocks.min(axis=2), 0)
+    scale = (blocks.max(axis=2) + minimum) / 15
+    d, dmin = ((x.max(axis=1) / 63).astype("<f2") for x in (scale, minimum))
+    part = lambda x, of: np.divide(x, of, out=np.zeros_like(x), where=of != 0)  # noqa: E731
+    wide = lambda x: x.astype("f4")[:, None]  # noqa: E731
+    s, m = (np.rint(part(x, np.broadcast_to(wide(of), x.shape))).clip(0, 63) for x, of in ((scale, d), (minimum, dmin)))
+    step, low = (wide(d) * s)[:, :, None], (wide(dmin) * m)[:, :, None]
+    q = np.rint(part(blocks + low, np.broadcast_to(step, blocks.shape))).clip(0, 15).astype("u1")
+    s, m = s.astype("u1"), m.astype("u1")
+    packed = [s[:, :4] | s[:, 4:] >> 4 << 6, m[:, :4] | m[:, 4:] >> 4 << 6, s[:, 4:] & 15 | (m[:, 4:] & 15) << 4]
+    halves = [x.view("u1").reshape(-1, 2) for x in (d, dmin)]
+    # Runs two by two: one in the lower halves of bytes, the next in the upper ones.
+    return np.concatenate([*halves, *packed, (q[:, ::2] | q[:, 1::2] << 4).reshape(len(q), 128)], axis=1).tobytes()
 
 
 def main():
@@ -125,7 +146,10 @@ def main():
         dims = [cols, rows] if rows else [cols]
         infos.append(text(name) + struct.pack(f"<I{len(dims)}QIQ", len(dims), *dims, TYPES[kind], offset))
         weights = cols * max(rows, 1)
-        size = {"f32": weights * 4, "f16": weights * 2, "q8_0": weights // 32 * 34, "q4_0": weights // 32 * 18}[kind]
+        count, size = BLOCKS[kind]
+        if cols % count:
+            raise SystemExit(f"rows of {name} have {cols} weights, no multiple of {count}: {kind} can't hold them")
+        size *= weights // count
         sizes.append(size)
         offset += -(-size // ALIGNMENT) * ALIGNMENT
 

@@ -44,6 +44,7 @@ def shape_table(model):
     if family.halves:  # every family but llama
         table += [1, family.gelu, s.embedding_factor, family.biases, family.head_norms, family.added_norms]
         table += [family.period, s.window, *s.window_turns] if s.window else [0, 0]
+        table += [s.score_cap, s.logit_cap] if family.caps else []
     return b"".join(number(int(x), 8) for x in table) + number(model.tied, 1)
 
 

@@ -97,6 +97,10 @@ MODELS = {
     "qwen2-q4_k": ("qwen2", "Q4_K", 1, 256, 4, 1, 64, 256, False, (-5, -4), {}),
     "qwen3-bf16": ("qwen3", "BF16", 2, 40, 2, 1, 20, 44, False, (-5, -2), {"rope.freq_base": ("single", 0x49742400)}),
     "gemma-q8_0": ("gemma", "Q8_0", 2, 32, 2, 1, 48, 64, True, (-4, -2), {}),
+    "gemma2-f16": ("gemma2", "F16", 2, 36, 2, 1, 24, 40, True, (-5, -2), {
+        "attention.sliding_window": 4, "attn_logit_softcapping": ("single", 0x3FC00000),
+        "final_logit_softcapping": ("single", 0x3F99999A),
+    }),
     "gemma3-q4_0": ("gemma3", "Q4_0", 7, 32, 2, 1, 48, 64, True, (-4, -2), {
         "attention.sliding_window": 5, "rope.freq_base": ("single", 0x49742400), "rope.scaling.type": "linear",
         "rope.scaling.factor": ("single", 0x41000000), "rope.freq_base_swa": ("single", 0x461C4400),
@@ -154,7 +158,7 @@ def model(name):
         if family in ("qwen3", "gemma3"):
             vector(at + "attn_q_norm.weight", head, -1, 1)
             vector(at + "attn_k_norm.weight", head, -1, 1)
-        if family == "gemma3":
+        if family in ("gemma2", "gemma3"):
             vector(at + "post_attention_norm.weight", width, -3, 0)
             vector(at + "post_ffw_norm.weight", width, -3, 0)
     vector("output_norm.weight", width, -1, 1)

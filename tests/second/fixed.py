@@ -9,6 +9,8 @@ import numpy as np
 
 # log2(e) in Q30.
 L = 1549082005
+# ln 2 in Q30.
+LN2 = 744261118
 # 2 pi in Q60.
 TAU = 7244019458077122842
 # Coefficients of 2^-f in Q30, from c_0 up.
@@ -79,6 +81,15 @@ def gated(g, z):
     if isinstance(g, np.ndarray):
         return half_up(g * np.where(g >= 0, up, down), 30)
     return half_up(g * (up if g >= 0 else down), 30)
+
+
+def soft_cap(x, c):
+    """c tanh(x / c), Q16, of an array."""
+    z = np.minimum(abs(x), 16 * c) * ((L << 17) // c)
+    m, n = exp2(z >> 30)
+    e = half_up(m - (m * ((z & (1 << 30) - 1) * LN2 >> 30) >> 46), n)
+    t = half_up(((1 << 30) - e) * ((1 << 60) // ((1 << 30) + e)), 30)
+    return np.where(x < 0, -1, 1) * half_up(c * t, 30)
 
 
 def silu(g):

@@ -4,7 +4,7 @@ from math import isqrt
 
 import numpy as np
 
-from fixed import clamp, cos_sin, exp2, gelu, half_up, i32, length, rescale, silu
+from fixed import clamp, cos_sin, exp2, gelu, half_up, i32, length, rescale, silu, soft_cap
 from weights import scales
 
 
@@ -99,18 +99,19 @@ def query_of(head, c):
     return narrow(half_up(head * c, 26))
 
 
-def attend(query, keys, values):
-    """Output of a head. `query` is (q, shift); `keys` and `values` are q and shift [position][i]."""
-    p = probabilities(scores(query, keys))
+def attend(query, keys, values, cap=0):
+    """Output of a head. `query` is (q, shift); `keys` and `values` are q and shift [position][i]; `cap` 0 is none."""
+    p = probabilities(scores(query, keys, cap))
     inverse = (1 << 62) // int(p.sum())
     v = (p[:, None] * (values[0] << values[1])).sum(axis=0)
     return np.array([i32((int(one) * inverse + (1 << 61)) >> 62) for one in v], np.int64)
 
 
-def scores(query, keys):
+def scores(query, keys, cap=0):
     """Q16, in log2 units."""
     q, shift = query
-    return rescale(((q * keys[0]) << keys[1]).sum(axis=1), 20 - shift, 1 << 60)
+    result = rescale(((q * keys[0]) << keys[1]).sum(axis=1), 20 - shift, 1 << 60)
+    return soft_cap(result, cap) if cap else result
 
 
 def probabilities(scores):
@@ -173,7 +174,7 @@ class Sequence:
         for h, query in enumerate(queries):
             g = h // (shape.heads // shape.kv_heads)
             pick = lambda x: (x[:, g, 0], x[:, g, 1])  # noqa: E731
-            result.append(attend(query_of(query, shape.query_factor), pick(keys), pick(values)))
+            result.append(attend(query_of(query, shape.query_factor), pick(keys), pick(values), shape.score_cap))
         return product_to_residual(layer.output, np.concatenate(result))
 
 
@@ -194,4 +195,5 @@ def feed_forward(layer, a, with_gelu):
 
 
 def logits(model, hidden):
-    return product(model.output, hidden)
+    result = product(model.output, hidden)
+    return soft_cap(result, model.shape.logit_cap) if model.shape.logit_cap else result

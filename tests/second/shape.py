@@ -5,7 +5,7 @@ from math import isqrt
 
 import numpy as np
 
-from fixed import L, cut
+from fixed import L, cut, half_up
 from gguf import Refused, Single
 from weights import biases, gains, matrix
 
@@ -26,6 +26,7 @@ class Family:
     gelu: bool = False
     factor: bool = False
     period: int = 0
+    caps: bool = False
 
 
 FAMILIES = {
@@ -33,6 +34,7 @@ FAMILIES = {
     "qwen2": Family(biases=True),
     "qwen3": Family(head_norms=True),
     "gemma": Family(gelu=True, factor=True),
+    "gemma2": Family(added_norms=True, gelu=True, factor=True, period=2, caps=True),
     "gemma3": Family(head_norms=True, added_norms=True, gelu=True, factor=True, period=6),
 }
 
@@ -55,6 +57,8 @@ class Shape:
     embedding_factor: int
     window: int
     window_turns: list
+    score_cap: int
+    logit_cap: int
 
     def windowed(self, layer):
         return self.family.period > 0 and (layer + 1) % self.family.period != 0
@@ -137,9 +141,21 @@ def read_shape(file):
         raise Refused("lengths that should be the same")
     if not 1 <= vocabulary <= 1 << 20:
         raise Refused("vocabulary")
-    softcaps = (get(f"{part}_logit_softcapping", Single(0)).bits for part in ("attn", "final"))
-    if get("expert_count", 0) or any(softcaps):
-        raise Refused("experts or softcapping")
+    if get("expert_count", 0):
+        raise Refused("experts")
+
+    def cap(key, default):
+        """Q16, or 0."""
+        value = get(key, Single(default if family.caps else 0))
+        if value.bits == 0:
+            return 0
+        m, x = value.exact()
+        limit = half_up(m, -(x + 16)) if x < -16 else m << x + 16
+        if not family.caps or not 1 << 12 <= limit or m.bit_length() + x > 14:
+            raise Refused(key)
+        return limit
+
+    score_cap, logit_cap = cap("attn_logit_softcapping", 0x42480000), cap("final_logit_softcapping", 0x41F00000)
     eps = get("attention.layer_norm_rms_epsilon").exact()
     if not within(eps, -60, -4) or eps[0] << 4 >= 1 << -eps[1]:
         raise Refused("eps")
@@ -153,8 +169,12 @@ def read_shape(file):
         if own.kind != 0 or own.shape != (rotated // 2,) or factor != ONE.exact():
             raise Refused("rope_freqs.weight")
         factors = [Single(int(bits)).exact() for bits in own.data.view("<u4")]
-    window_turns = []
+    own_turns = turns(get("rope.freq_base", TEN_THOUSAND).exact(), rotated, factors)
+    window, window_turns = 0, []
     if family.period:
+        window = integer("attention.sliding_window", 1, (1 << 32) - 1, 4096 if name == "gemma2" else None)
+        window_turns = own_turns
+    if name == "gemma3":
         window_turns = turns(get("rope.freq_base_swa", TEN_THOUSAND).exact(), rotated, [ONE.exact()] * (rotated // 2))
     return Shape(
         family=family,
@@ -168,11 +188,13 @@ def read_shape(file):
         vocabulary=vocabulary,
         positions=min(integer("context_length", 1, (1 << 32) - 1), 1 << 17),
         eps=eps,
-        query_factor=isqrt(L * L // (width // heads if name == "gemma3" and layers == 62 else head)),
-        turns=turns(get("rope.freq_base", TEN_THOUSAND).exact(), rotated, factors),
+        query_factor=isqrt(L * L // (width // heads if (name, layers) in (("gemma2", 46), ("gemma3", 62)) else head)),
+        turns=own_turns,
         embedding_factor=isqrt(width << 40) if family.factor else 0,
-        window=integer("attention.sliding_window", 1, (1 << 32) - 1) if family.period else 0,
+        window=window,
         window_turns=window_turns,
+        score_cap=half_up(score_cap * L, 30),
+        logit_cap=logit_cap,
     )
 
 

@@ -9,7 +9,7 @@ import commit
 import families
 import golden
 from families import Noise
-from fixed import cos_sin, exp2, gelu, half_up, i32, rescale, silu
+from fixed import L, cos_sin, exp2, gelu, half_up, i32, rescale, silu, soft_cap
 from forward import (
     Sequence, attend, blocks_of, embed, feed_forward, logits, narrow, norm, probabilities, product, product_to_residual,
     quantise, query_of, rotate, scores,
@@ -70,6 +70,14 @@ EXTREMES = [0, 1, -1, 2, -2, 32768, -32768, 65536, -65536, 1 << 20, (1 << 20) - 
 def activations():
     noise = Noise(3)
     return [[g, silu(g), gelu(g)] for g in EXTREMES + spread(noise, 60, 31) + even(noise, 60, 8 << 16)]
+
+
+def limits():
+    noise, cases = Noise(15), []
+    for c in (1 << 12, 3 << 15, 30 << 16, half_up((50 << 16) * L, 30), (1 << 31) - 1):
+        x = [0, 1, -1, c, -c, 12 * c, 16 * c, 16 * c + 1, 1 << 58, -(1 << 58), *even(noise, 8, 4 * c), *even(noise, 4, 20 * c), *spread(noise, 4, 40)]
+        cases += [[one, c, int(y)] for one, y in zip(x, soft_cap(array(x), c))]
+    return cases
 
 
 def gates():
@@ -297,16 +305,17 @@ def queries():
 def attentions():
     noise, cases = Noise(14), []
 
-    def case(query, c, keys, values):
+    def case(query, c, keys, values, cap=0):
         pack = lambda x: tuple(np.array(part) for part in zip(*(blocks_of(array(one)) for one in x)))  # noqa: E731
         q, k, v = query_of(array(query), c), pack(keys), pack(values)
-        s = scores(q, k)
-        cases.append({"query": query, "c": c, "keys": keys, "values": values, "scores": numbers(s),
-                      "probabilities": numbers(probabilities(s)), "out": numbers(attend(q, k, v))})  # fmt: skip
+        s = scores(q, k, cap)
+        one = {"query": query, "c": c, "keys": keys, "values": values} | ({"cap": cap} if cap else {})
+        cases.append(one | {"scores": numbers(s), "probabilities": numbers(probabilities(s)), "out": numbers(attend(q, k, v, cap))})
 
     several = lambda count, make: [make() for _ in range(count)]  # noqa: E731
     case([65536, 0], FACTORS[0], [[65536, 5]], [[LOW, HIGH]])
     case([LOW] * 40, FACTORS[1], [[LOW] * 40, [HIGH] * 40, [0] * 40], [[HIGH] * 40, [LOW] * 40, even(noise, 40, HIGH)])
+    case(even(noise, 40, 1 << 18), FACTORS[1], several(6, lambda: even(noise, 40, 1 << 18)), several(6, lambda: even(noise, 40, 1 << 18)), 4727423)
     case([HIGH, LOW], FACTORS[0], [[HIGH, LOW]] * 3, [[1, 2], [2, LOW], [4, HIGH]])
     case([0] * 4, FACTORS[1], several(9, lambda: spread(noise, 4, 31)), several(9, lambda: spread(noise, 4, 20)))
     head, narrow_head = lambda: even(noise, 32, 3 << 16), lambda: even(noise, 40, 1 << 16)
@@ -384,6 +393,7 @@ STEPS = {
     "exp2": (powers, "[z Q16, m Q30, n]"),
     "activations": (activations, "[g Q16, silu(g) Q16, gelu(g) Q16]"),
     "gates": (gates, "[g Q16, u Q16, a Q16 with silu, a Q16 with gelu]"),
+    "limits": (limits, "[x Q16, c Q16, soft_cap(x, c) Q16]"),
     "cos_sin": (angles, "[p, t Q64, C Q30, S Q30]"),
     "turns": (
         frequencies,
@@ -412,7 +422,7 @@ STEPS = {
     "query": (queries, "a head's query x Q16 [n]; c Q30; q [n]; shift: Q20 is about q · 2^shift"),
     "attend": (
         attentions,
-        "query Q16 [n], rotated; c Q30; keys, values Q16 [position][n]; scores Q16 [position]; probabilities Q15 "
+        "query Q16 [n], rotated; c Q30; keys, values Q16 [position][n]; cap Q16, or none; scores Q16 [position]; probabilities Q15 "
         "[position]; out Q16 [n]",
     ),
     "layers": (

@@ -315,7 +315,7 @@ fn attend(
             scratch.scores.push(lanes.iter().sum());
         }
     }
-    body::scale_scores(&mut scratch.scores, query_shift);
+    body::scale_scores(view, &mut scratch.scores, query_shift);
     body::softmax_and_mix(scratch, blocks, out, |probabilities, mixed| {
         for (block, mixed) in mixed.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
             let mut sums = [_mm256_setzero_si256(); 8];

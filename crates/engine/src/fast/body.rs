@@ -118,11 +118,16 @@ pub(super) fn seen(
     })
 }
 
-/// [`reference::scale_score`] of each sum.
+/// Makes scores of sums: [`reference::scale_score`], and the soft limit where there is one.
 #[inline(always)]
-pub(super) fn scale_scores(sums: &mut [i64], query_shift: u32) {
-    for sum in sums {
+pub(super) fn scale_scores(view: View<'_>, sums: &mut [i64], query_shift: u32) {
+    for sum in &mut *sums {
         *sum = reference::scale_score(*sum, query_shift);
+    }
+    if let Some(cap) = view.cap {
+        for score in sums {
+            *score = cap.apply(*score);
+        }
     }
 }
 

@@ -32,7 +32,7 @@ use crate::{
     blocks::BLOCK,
     cache::{Cache, Compressed, Part},
     model::{GROUP, Layer, Model, Projection, Shape, Units},
-    reference::{View, angles, embed, seen},
+    reference::{View, angles, cap_logits, embed, seen},
     runner::{Outputs, Work},
 };
 
@@ -157,6 +157,9 @@ impl Fast {
         team.split(&mut outputs.logits, shape.vocabulary, work, |first, logits| {
             for (i, logits) in logits.chunks_exact_mut(shape.vocabulary).enumerate() {
                 hidden.gather(0, first + i, logits);
+                if let Some(cap) = shape.logit_cap {
+                    cap_logits(cap, logits);
+                }
             }
         });
     }
@@ -211,6 +214,7 @@ impl Fast {
                     kv_head: head / group,
                     from: seen(shape, index, row.position),
                     to: row.position + 1,
+                    cap: shape.score_cap,
                 };
                 let query = &row.queries[head * blocks..][..blocks];
                 kernels.attend(view, query, row.query_shifts[head], &mut scratch, mixed);

@@ -391,7 +391,7 @@ fn attend(
             scratch.scores.push(vaddvq_s64(sum));
         }
     }
-    body::scale_scores(&mut scratch.scores, query_shift);
+    body::scale_scores(view, &mut scratch.scores, query_shift);
     body::softmax_and_mix(scratch, blocks, out, |probabilities, mixed| {
         for (block, mixed) in mixed.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
             let mut sums = [vdupq_n_s64(0); BLOCK / 2];

@@ -12,6 +12,7 @@ use crate::{
     Backend,
     blocks::{Quantised, quantise},
     cache::{Cache, Layout, Part, compress_query, compress_row},
+    fixed::SoftCap,
     model::{Activation, Block, Matrix, Model, Pairs, Width},
     reference::{self, View},
     runner::{Outputs, Work},
@@ -226,8 +227,10 @@ proptest! {
 
     #[test]
     fn attention_is_the_reference(half_head in 1usize..70, kv_heads in 1usize..4, positions in 1usize..80, window in 1usize..100,
-                                  x in elements(140 * 3 * 2), down in 0u32..20, seed: u64) {
+                                  x in elements(140 * 3 * 2), down in 0u32..20, seed: u64,
+                                  limit in prop::option::of((1i64 << 12..1 << 31, 0u32..19))) {
         let head_dim = 2 * half_head;
+        let cap = limit.and_then(|(limit, down)| SoftCap::new((limit >> down).max(1 << 12)));
         let layout = Layout::test(1, kv_heads, head_dim);
         let (blocks, row_blocks) = (head_dim.div_ceil(32), layout.row_blocks());
         let mut cache = Cache::new(layout, Vec::new());
@@ -246,7 +249,7 @@ proptest! {
         let mut query = vec![[0; 32]; blocks];
         let shift = compress_query(&x[..head_dim], 1_549_082_005 / half_head as i64, &mut query);
         for kv_head in 0..kv_heads {
-            let view = View { cache: &cache, layer: 0, kv_head, from: positions.saturating_sub(window), to: positions };
+            let view = View { cache: &cache, layer: 0, kv_head, from: positions.saturating_sub(window), to: positions, cap };
             let expected = &reference::attend(view, &query, shift)[..head_dim];
             for (backend, kernels) in available() {
                 let mut got = vec![0; head_dim];

@@ -5,6 +5,7 @@
 mod decode;
 mod exp2;
 mod round;
+mod softcap;
 mod trig;
 
 #[cfg(test)]
@@ -13,4 +14,5 @@ mod tests;
 pub(crate) use decode::{bf16_to_q40, f16_to_q24, f32_parts, f32_to_fixed};
 pub(crate) use exp2::{LOG2_E_Q30, exp2_parts, gelu, silu};
 pub(crate) use round::{clamp_i32, half_up, rescale};
+pub(crate) use softcap::SoftCap;
 pub(crate) use trig::{cos_sin, rope_turns};

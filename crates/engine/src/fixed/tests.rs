@@ -3,6 +3,7 @@
 use super::{
     decode::*,
     exp2::{EXP2_ZERO, LOG2_E_Q30, exp2_neg, gelu, reciprocal_q60, silu},
+    softcap::SoftCap,
     trig::*,
 };
 
@@ -161,4 +162,29 @@ fn cosines_and_sines_match_floating_point() {
     assert_eq!(cos_sin(0, 5), (1 << 30, 0));
     assert_eq!(cos_sin(1, 1 << 62), (0, 1 << 30));
     assert_eq!(cos_sin(3, 1 << 62), (0, -(1 << 30)));
+}
+
+#[test]
+fn soft_cap_error_and_order() {
+    for limit in [1 << 12, 30 << 16, (50 * LOG2_E_Q30) >> 14, (1 << 31) - 1] {
+        let cap = SoftCap::new(limit).unwrap();
+        let (mut worst, mut last) = (0f64, 0);
+        for i in 0..200_000 {
+            let x = 14 * limit * i / 200_000;
+            let got = cap.apply(x);
+            assert_eq!(cap.apply(-x), -got);
+            assert!(got <= limit && got <= x + 1 + limit / (1 << 26), "{x}");
+            assert!(got >= last - limit / (1 << 26), "{x}");
+            last = got;
+            let exact = limit as f64 * (x as f64 / limit as f64).tanh();
+            worst = worst.max((got as f64 - exact).abs() / limit as f64);
+        }
+        println!("soft limit {limit}: worst error {worst:.3e} of the limit");
+        // Half a unit of the result, the exponential's error, and what is cut off of `2 · log2(e) / c`.
+        let cut = limit as f64 / (LOG2_E_Q30 << 17) as f64;
+        assert!(worst < 0.5 / limit as f64 + 1e-7 + cut);
+        assert_eq!(cap.apply(1 << 62), limit);
+        assert_eq!(cap.apply(-(1 << 62)), -limit);
+    }
+    assert!([(1 << 12) - 1, 1 << 31, 0, -1].into_iter().all(|limit| SoftCap::new(limit).is_none()));
 }

@@ -9,11 +9,13 @@ pub(crate) enum Architecture {
     Qwen2,
     Qwen3,
     Gemma,
+    Gemma2,
     Gemma3,
 }
 
 impl Architecture {
-    pub(crate) const ALL: [Self; 5] = [Self::Llama, Self::Qwen2, Self::Qwen3, Self::Gemma, Self::Gemma3];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Llama, Self::Qwen2, Self::Qwen3, Self::Gemma, Self::Gemma2, Self::Gemma3];
 
     /// Its name in the file, which also begins its metadata keys.
     pub(crate) fn name(self) -> &'static str {
@@ -22,6 +24,7 @@ impl Architecture {
             Self::Qwen2 => "qwen2",
             Self::Qwen3 => "qwen3",
             Self::Gemma => "gemma",
+            Self::Gemma2 => "gemma2",
             Self::Gemma3 => "gemma3",
         }
     }
@@ -38,7 +41,7 @@ impl Architecture {
 
     /// Whether what a block adds to the residual is normalised.
     pub(crate) fn has_post_norms(self) -> bool {
-        self == Self::Gemma3
+        matches!(self, Self::Gemma2 | Self::Gemma3)
     }
 
     pub(crate) fn pairs(self) -> Pairs {
@@ -50,19 +53,28 @@ impl Architecture {
 
     pub(crate) fn activation(self) -> Activation {
         match self {
-            Self::Gemma | Self::Gemma3 => Activation::Gelu,
+            Self::Gemma | Self::Gemma2 | Self::Gemma3 => Activation::Gelu,
             _ => Activation::Silu,
         }
     }
 
     /// Whether embeddings are multiplied by the root of their length.
     pub(crate) fn scales_embeddings(self) -> bool {
-        matches!(self, Self::Gemma | Self::Gemma3)
+        matches!(self, Self::Gemma | Self::Gemma2 | Self::Gemma3)
+    }
+
+    /// Whether scores and logits have soft limits.
+    pub(crate) fn has_soft_caps(self) -> bool {
+        self == Self::Gemma2
     }
 
     /// Of so many layers the last sees all positions and the others a window; 1 where all see all.
     pub(crate) fn window_period(self) -> usize {
-        if self == Self::Gemma3 { 6 } else { 1 }
+        match self {
+            Self::Gemma2 => 2,
+            Self::Gemma3 => 6,
+            _ => 1,
+        }
     }
 }
 

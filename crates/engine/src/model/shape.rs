@@ -3,7 +3,7 @@
 use super::architecture::{Activation, Architecture, Pairs};
 use crate::{
     ModelError,
-    fixed::{LOG2_E_Q30, f32_parts, rope_turns},
+    fixed::{LOG2_E_Q30, SoftCap, f32_parts, f32_to_fixed, half_up, rope_turns},
     gguf::Header,
 };
 
@@ -15,7 +15,12 @@ const MAX_HEAD: u32 = 1 << 10;
 const MAX_CONTEXT: u32 = 1 << 17;
 const TEN_THOUSAND: u32 = 0x461c_4000;
 const ONE: u32 = 0x3f80_0000;
-/// Layers of the one `gemma3` model whose scores are scaled by its width instead of its heads' length.
+/// What `gemma2` has where its file says nothing: limits of 50 for scores and 30 for logits, a window of 4,096.
+const FIFTY: u32 = 0x4248_0000;
+const THIRTY: u32 = 0x41f0_0000;
+const GEMMA2_WINDOW: u32 = 4096;
+/// Layers of the models of 27B weights, whose scores are scaled by their width instead of their heads' length.
+const GEMMA2_27B_LAYERS: u32 = 46;
 const GEMMA3_27B_LAYERS: u32 = 62;
 
 /// The numbers of a model, checked against the bounds that rule out overflow.
@@ -45,6 +50,10 @@ pub(crate) struct Shape {
     pub(crate) activation: Activation,
     /// What embeddings are multiplied by, Q20.
     pub(crate) embedding_factor: Option<i64>,
+    /// Soft limit of scores, in log2 units as they are.
+    pub(crate) score_cap: Option<SoftCap>,
+    /// Soft limit of logits.
+    pub(crate) logit_cap: Option<SoftCap>,
     /// What layers with a window do differently, if there are such layers.
     pub(crate) local: Option<Local>,
 }
@@ -83,16 +92,17 @@ impl Shape {
         if at.int("expert_count", 0, u32::MAX)?.unwrap_or(0) != 0 {
             return Err(at.refused("expert_count", "mixtures of experts are not implemented"));
         }
-        for key in ["attn_logit_softcapping", "final_logit_softcapping"] {
-            if at.bits(key)?.is_some_and(|bits| bits != 0) {
-                return Err(at.refused(key, "is not implemented"));
-            }
-        }
+        let score_limit = soft_limit(&at, "attn_logit_softcapping", FIFTY)?;
+        let logit_limit = soft_limit(&at, "final_logit_softcapping", THIRTY)?;
         let context = at.required("context_length", 1, u32::MAX)?.min(MAX_CONTEXT);
         let scaled_by = match (architecture, layers) {
-            (Architecture::Gemma3, GEMMA3_27B_LAYERS) => width / heads,
+            (Architecture::Gemma2, GEMMA2_27B_LAYERS) | (Architecture::Gemma3, GEMMA3_27B_LAYERS) => {
+                width / heads
+            }
             _ => head_dim,
         };
+        let turns = turns(&at, rope_dims, rope_factors)?;
+        let local = local(&at, rope_dims, &turns)?;
         let factor = architecture.scales_embeddings().then(|| (u64::from(width) << 40).isqrt() as i64);
         Ok(Self {
             architecture,
@@ -107,11 +117,14 @@ impl Shape {
             context: context as usize,
             eps: epsilon(&at)?,
             query_factor: ((LOG2_E_Q30 * LOG2_E_Q30) as u64 / u64::from(scaled_by.max(1))).isqrt() as i64,
-            turns: turns(&at, rope_dims, rope_factors)?,
+            turns,
             pairs: architecture.pairs(),
             activation: architecture.activation(),
             embedding_factor: factor,
-            local: local(&at, rope_dims)?,
+            // Below 2^30 · 2^31.
+            score_cap: score_limit.and_then(|limit| SoftCap::new(half_up(limit * LOG2_E_Q30, 30))),
+            logit_cap: logit_limit.and_then(SoftCap::new),
+            local,
         })
     }
 
@@ -166,7 +179,9 @@ impl Shape {
                 self.local.as_ref().map_or(0, |l| l.window as u64),
             ];
             let turns = self.local.iter().flat_map(|l| &l.turns);
-            out.extend(entries.iter().chain(turns).flat_map(|n| n.to_be_bytes()));
+            let caps = [self.score_cap, self.logit_cap].map(|cap| cap.map_or(0, |cap| cap.limit as u64));
+            let caps = caps.iter().filter(|_| self.architecture.has_soft_caps());
+            out.extend(entries.iter().chain(turns).chain(caps).flat_map(|n| n.to_be_bytes()));
         }
         out
     }
@@ -306,12 +321,35 @@ fn turns_of(
     (0..rope_dims / 2).map(turn).collect()
 }
 
-fn local(at: &Keys<'_>, rope_dims: u32) -> Result<Option<Local>, ModelError> {
+/// A soft limit in Q16; `None` where the family has none or the file says 0.
+fn soft_limit(at: &Keys<'_>, key: &str, otherwise: u32) -> Result<Option<i64>, ModelError> {
+    let bits = at.bits(key)?;
+    if !at.architecture.has_soft_caps() {
+        return match bits {
+            None | Some(0) => Ok(None),
+            Some(_) => Err(at.refused(key, "is implemented for gemma2 alone")),
+        };
+    }
+    let bits = bits.unwrap_or(otherwise);
+    match f32_to_fixed(bits, 16, 14) {
+        _ if bits == 0 => Ok(None),
+        Some(limit) if limit >= 1 << 12 => Ok(Some(limit)),
+        _ => Err(at.refused(key, "is not within 1/16 to 16,384")),
+    }
+}
+
+/// `turns` are those of layers that see all positions.
+fn local(at: &Keys<'_>, rope_dims: u32, turns: &[u64]) -> Result<Option<Local>, ModelError> {
     let period = at.architecture.window_period();
     if period == 1 {
         return Ok(None);
     }
-    let window = at.required("attention.sliding_window", 1, u32::MAX)? as usize;
+    let key = "attention.sliding_window";
+    if at.architecture == Architecture::Gemma2 {
+        let window = at.int(key, 1, u32::MAX)?.unwrap_or(GEMMA2_WINDOW) as usize;
+        return Ok(Some(Local { period, window, turns: turns.to_vec() }));
+    }
+    let window = at.required(key, 1, u32::MAX)? as usize;
     let base = at.bits("rope.freq_base_swa")?.unwrap_or(TEN_THOUSAND);
     let turns = turns_of(at, "rope.freq_base_swa", base, rope_dims, |_| ONE)?;
     Ok(Some(Local { period, window, turns }))

@@ -3,7 +3,7 @@
 use crate::{
     blocks::BLOCK,
     cache::{Cache, Compressed, Part},
-    fixed::{clamp_i32, exp2_parts, half_up, rescale},
+    fixed::{SoftCap, clamp_i32, exp2_parts, half_up, rescale},
     model::Pairs,
 };
 
@@ -45,6 +45,8 @@ pub(crate) struct View<'a> {
     pub(crate) from: usize,
     /// One past the last position seen.
     pub(crate) to: usize,
+    /// Soft limit of scores.
+    pub(crate) cap: Option<SoftCap>,
 }
 
 /// Attention of one head: scores, softmax, mix. `query` is Q(20 − shift); result in Q16, padded to whole blocks.
@@ -64,7 +66,8 @@ fn scores(view: View<'_>, query: &[Compressed], query_shift: u32) -> Vec<i64> {
                 // At most 2^35 · 2^16, and 32 blocks.
                 sum += dot << shift;
             }
-            scores.push(scale_score(sum, query_shift));
+            let score = scale_score(sum, query_shift);
+            scores.push(view.cap.map_or(score, |cap| cap.apply(score)));
         }
     }
     scores.split_off(view.from)

@@ -15,7 +15,7 @@ pub(crate) use product::{Output, activate, embed, finish, multiply};
 use crate::{
     blocks::{BLOCK, Quantised, quantise},
     cache::{Cache, Compressed, Part, compress_query, compress_row},
-    fixed::{clamp_i32, cos_sin},
+    fixed::{SoftCap, clamp_i32, cos_sin},
     model::{Layer, Model, Projection, Shape},
 };
 
@@ -34,7 +34,19 @@ pub(crate) fn forward(model: &Model, cache: &mut Cache, token: u32) -> Vec<i32> 
 
 /// Logits in Q16 of a final normalised hidden state.
 pub(crate) fn logits(model: &Model, hidden: &[i32]) -> Vec<i32> {
-    multiply(model.weights().head(), &quantise(hidden))
+    let mut logits = multiply(model.weights().head(), &quantise(hidden));
+    if let Some(cap) = model.shape().logit_cap {
+        cap_logits(cap, &mut logits);
+    }
+    logits
+}
+
+#[inline(always)]
+pub(crate) fn cap_logits(cap: SoftCap, logits: &mut [i32]) {
+    for logit in logits {
+        // A cap's limit is below 2^31.
+        *logit = cap.apply(i64::from(*logit)) as i32;
+    }
 }
 
 /// The first position that a layer sees at `position`.
@@ -77,7 +89,7 @@ pub(crate) fn attention_block(
         let shift = compress_query(head, shape.query_factor, &mut query);
         let kv_head = h / (shape.heads / shape.kv_heads);
         let (from, to) = (seen(shape, index, position), position + 1);
-        let view = View { cache, layer: index, kv_head, from, to };
+        let view = View { cache, layer: index, kv_head, from, to, cap: shape.score_cap };
         mixed.extend_from_slice(&attend(view, &query, shift)[..shape.head_dim]);
     }
     let added = multiply(&layer.attention_output, &quantise(&mixed));

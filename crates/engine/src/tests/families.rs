@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{Backend, Model, gguf::Source, runner::Runner};
 
-const FAMILIES: [&str; 5] = ["llama", "qwen2", "qwen3", "gemma", "gemma3"];
+const FAMILIES: [&str; 6] = ["llama", "qwen2", "qwen3", "gemma", "gemma2", "gemma3"];
 
 /// Seven layers, so that one of `gemma3`'s sees everything; heads no multiple of a block.
 fn dims(architecture: &'static str, kind: u32) -> Dims {

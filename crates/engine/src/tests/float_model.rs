@@ -29,8 +29,10 @@ pub(super) struct FloatModel {
     vocabulary: usize,
     eps: f64,
     base: f64,
-    /// Positions that `gemma3` sees in most layers.
+    /// Positions that layers with a window see.
     window: usize,
+    /// Soft limits of scores and logits.
+    caps: Option<[f64; 2]>,
 }
 
 fn single(bits: u32) -> f64 {
@@ -140,7 +142,12 @@ impl FloatModel {
             vocabulary: header.tensors["token_embd.weight"].dims[1] as usize,
             eps: float("attention.layer_norm_rms_epsilon"),
             base: float("rope.freq_base"),
-            window: if architecture == "gemma3" { int("attention.sliding_window") } else { usize::MAX },
+            window: match &*architecture {
+                "gemma2" | "gemma3" => int("attention.sliding_window"),
+                _ => usize::MAX,
+            },
+            caps: (architecture == "gemma2")
+                .then(|| ["attn_logit_softcapping", "final_logit_softcapping"].map(float)),
             architecture,
             tensors,
         }
@@ -148,7 +155,11 @@ impl FloatModel {
 
     /// Whether a layer sees a window only.
     fn is_local(&self, layer: usize) -> bool {
-        self.architecture == "gemma3" && layer % 6 != 5
+        match &*self.architecture {
+            "gemma2" => layer.is_multiple_of(2),
+            "gemma3" => layer % 6 != 5,
+            _ => false,
+        }
     }
 
     /// Adds a bias to each of `x`'s rows, and normalises each head, where the model has such tensors.
@@ -234,7 +245,7 @@ impl FloatModel {
                 self.adjust(x, layer, part);
             }
             let local = self.is_local(layer);
-            let base = if local { 10_000.0 } else { self.base };
+            let base = if local && self.architecture == "gemma3" { 10_000.0 } else { self.base };
             self.rotate(&mut q, self.heads, base);
             self.rotate(&mut k, self.kv_heads, base);
             if rounding == Rounding::LlamaCpp {
@@ -259,7 +270,11 @@ impl FloatModel {
         }
         let h = self.norm("output_norm.weight", &x);
         let head = ["output.weight", "token_embd.weight"].into_iter().find(|n| self.tensors.contains_key(*n));
-        self.multiply(head.unwrap(), &h, self.vocabulary, rounding)
+        let mut logits = self.multiply(head.unwrap(), &h, self.vocabulary, rounding);
+        if let Some([_, cap]) = self.caps {
+            logits.iter_mut().for_each(|x| *x = cap * (*x / cap).tanh());
+        }
+        logits
     }
 
     fn attend(&self, q: &[f64], k: &[f64], v: &[f64], tokens: usize, window: usize) -> Vec<f64> {
@@ -269,8 +284,10 @@ impl FloatModel {
             for h in 0..self.heads {
                 let at = (t * self.heads + h) * hd;
                 let kv = h / (self.heads / self.kv_heads) * hd;
-                let score =
-                    |p: usize| dot(&q[at..at + hd], &k[p * kv_width + kv..][..hd]) / (hd as f64).sqrt();
+                let score = |p: usize| {
+                    let score = dot(&q[at..at + hd], &k[p * kv_width + kv..][..hd]) / (hd as f64).sqrt();
+                    self.caps.map_or(score, |[cap, _]| cap * (score / cap).tanh())
+                };
                 let from = (t + 1).saturating_sub(window);
                 let scores: Vec<f64> = (from..=t).map(score).collect();
                 let max = scores.iter().fold(f64::MIN, |m, s| m.max(*s));

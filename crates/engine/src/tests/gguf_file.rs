@@ -149,6 +149,12 @@ impl GgufFile {
         if d.architecture == "gemma3" {
             file.set("gemma3.attention.sliding_window", Meta::U32(20));
         }
+        if d.architecture == "gemma2" {
+            // Low enough for scores and logits of random models to meet them.
+            file.set("gemma2.attention.sliding_window", Meta::U32(20));
+            file.set("gemma2.attn_logit_softcapping", Meta::Single(1.5));
+            file.set("gemma2.final_logit_softcapping", Meta::Single(0.75));
+        }
         let mut noise = Noise(seed);
         let (width, hidden) = (u64::from(d.width), u64::from(d.hidden));
         let (queries, keys) = (u64::from(d.heads * d.head_dim), u64::from(d.kv_heads * d.head_dim));
@@ -177,6 +183,9 @@ impl GgufFile {
                     ("attn_v.bias", vec![keys]),
                 ],
                 "qwen3" => vec![("attn_q_norm.weight", head.clone()), ("attn_k_norm.weight", head)],
+                "gemma2" => {
+                    vec![("post_attention_norm.weight", vec![width]), ("post_ffw_norm.weight", vec![width])]
+                }
                 "gemma3" => vec![
                     ("attn_q_norm.weight", head.clone()),
                     ("attn_k_norm.weight", head),

@@ -43,6 +43,8 @@ fn errors_name_the_field() {
         ("llama.rope.freq_base", |f| f.set("llama.rope.freq_base", Meta::Single(0.0))),
         ("llama.rope.freq_base", |f| f.set("llama.rope.freq_base", Meta::U32(10_000))),
         ("llama.rope.scaling.type", |f| f.set("llama.rope.scaling.type", Meta::Text("yarn".into()))),
+        ("llama.final_logit_softcapping", |f| f.set("llama.final_logit_softcapping", Meta::Single(30.0))),
+        ("llama.attn_logit_softcapping", |f| f.set("llama.attn_logit_softcapping", Meta::Single(50.0))),
         ("llama.rope.scaling.factor", |f| f.set("llama.rope.scaling.type", Meta::Text("linear".into()))),
         ("llama.expert_count", |f| f.set("llama.expert_count", Meta::U32(8))),
         ("layer_norm_rms_epsilon", |f| {
@@ -170,6 +172,14 @@ fn errors_name_the_field() {
         let mut file = GgufFile::model(Dims { kind, ..Dims::SMALL }, 0.2, 1.0, 1);
         file.tensor("blk.1.attn_k.weight").bytes[..4].fill(0xff);
         assert!(error(&file).contains("blk.1.attn_k.weight"), "type {kind}");
+    }
+    let gemma2 = Dims { architecture: "gemma2", ..Dims::SMALL };
+    for cap in [0.06, 16_384.0, -30.0, f32::NAN, f32::INFINITY, 1e-30] {
+        for key in ["gemma2.attn_logit_softcapping", "gemma2.final_logit_softcapping"] {
+            let mut file = GgufFile::model(gemma2, 0.2, 1.0, 1);
+            file.set(key, Meta::Single(cap));
+            assert!(error(&file).contains(key), "{cap}");
+        }
     }
     let q4_k = Dims { kind: 12, width: 256, head_dim: 64, hidden: 256, ..Dims::SMALL };
     for (at, half, expected) in [

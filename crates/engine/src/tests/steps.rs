@@ -121,7 +121,7 @@ fn attention_error() {
             let query: Vec<i32> = vector();
             let mut q = vec![[0; 32]; blocks];
             let shift = compress_query(&query, factor, &mut q);
-            let view = View { cache: &cache, layer: 0, kv_head: 0, from: 0, to: 200 };
+            let view = View { cache: &cache, layer: 0, kv_head: 0, from: 0, to: 200, cap: None };
             let mut got = attend(view, &q, shift);
             got.truncate(head_dim);
             let dot = |a: &[i32], b: &[i32]| -> f64 {

@@ -16,7 +16,7 @@ use crate::{
     blocks::{BLOCK, quantise},
     cache::{Cache, Layout, Part, compress_query, compress_row},
     chacha,
-    fixed::{cos_sin, exp2_parts, f32_to_fixed, gelu, rescale, rope_turns, silu},
+    fixed::{SoftCap, cos_sin, exp2_parts, f32_to_fixed, gelu, rescale, rope_turns, silu},
     model::{Activation, Block, Matrix, Pairs, Width},
     reference::{self, View, activate, attend, embed, multiply, probability, rms_norm, rotate, scale_score},
     runner::{Outputs, Runner, Work},
@@ -78,6 +78,10 @@ fn numbers() {
         let [g, u, with_silu, with_gelu] = row(case).map(|x| x as i32);
         let got = [Activation::Silu, Activation::Gelu].map(|activation| activate(activation, g, u));
         assert_eq!(got, [with_silu, with_gelu], "{case}");
+    });
+    each("limits", 100, |case| {
+        let [x, c, y] = row(case);
+        assert_eq!(i128::from(SoftCap::new(c as i64).unwrap().apply(x as i64)), y, "{case}");
     });
     each("cos_sin", 50, |case| {
         let [position, turns, cos, sin] = row(case);
@@ -207,13 +211,14 @@ fn attention() {
         assert_eq!(compress_query(&x, one(&case["c"]), &mut q), one::<u32>(&case["shift"]), "{case}");
         assert_eq!(q.as_flattened()[..x.len()], list::<i16>(&case["q"]), "{case}");
     });
-    each("attend", 7, |case| {
+    each("attend", 8, |case| {
         let query: Vec<i32> = list(&case["query"]);
         let (keys, values) = (lists::<i32>(&case["keys"]), lists::<i32>(&case["values"]));
         let blocks = query.len().div_ceil(BLOCK);
         let mut q = vec![[0; BLOCK]; blocks];
         let shift = compress_query(&query, one(&case["c"]), &mut q);
         let mut cache = Cache::new(Layout::test(1, 1, query.len()), Vec::new());
+        let cap = (!case["cap"].is_null()).then(|| SoftCap::new(one(&case["cap"])).unwrap());
         let mut scores = Vec::new();
         for (position, (key, value)) in keys.iter().zip(&values).enumerate() {
             for (part, head) in [(Part::Keys, key), (Part::Values, value)] {
@@ -225,14 +230,15 @@ fn attention() {
                 let products = key[b].iter().zip(&q[b]).map(|(k, q)| i64::from(*k) * i64::from(*q));
                 products.sum::<i64>() << shifts[b]
             });
-            scores.push(scale_score(sum.sum(), shift));
+            let score = scale_score(sum.sum(), shift);
+            scores.push(cap.map_or(score, |cap| cap.apply(score)));
         }
         cache.advance(keys.len());
         assert_eq!(scores, list::<i64>(&case["scores"]), "{case}");
         let max = *scores.iter().max().unwrap();
         let probabilities: Vec<i32> = scores.iter().map(|score| probability(max - score)).collect();
         assert_eq!(probabilities, list::<i32>(&case["probabilities"]), "{case}");
-        let view = View { cache: &cache, layer: 0, kv_head: 0, from: 0, to: keys.len() };
+        let view = View { cache: &cache, layer: 0, kv_head: 0, from: 0, to: keys.len(), cap };
         assert_eq!(attend(view, &q, shift)[..query.len()], list::<i32>(&case["out"]), "{case}");
     });
 }
