@@ -116,30 +116,35 @@ impl Bpe {
     }
 }
 
-/// Whether plain text may become this token. A control token is never what somebody merely wrote.
-fn is_text(kind: TokenKind) -> bool {
-    !matches!(kind, TokenKind::Control | TokenKind::Unknown)
+/// Whether merging plain text may make this token. A control token is never what somebody merely wrote, and a user-defined one
+/// stands for its text as it is, which is what its characters spell only where they spell themselves.
+fn is_text(text: &str, kind: TokenKind) -> bool {
+    match kind {
+        TokenKind::Control | TokenKind::Unknown => false,
+        TokenKind::UserDefined => text.bytes().all(|b| b.is_ascii_graphic()),
+        _ => true,
+    }
 }
 
-/// Ids of the tokens that plain text may become.
+/// Ids of the tokens that merging may make.
 fn vocabulary(texts: &[String], kinds: &[TokenKind]) -> Result<Vocab, ModelError> {
     let mut seen = HashSet::with_capacity(texts.len());
     if let Some(twice) = texts.iter().find(|text| !seen.insert(text.as_str())) {
         return Err(ModelError::metadata("tokenizer.ggml.tokens", format!("{twice:?} is given twice")));
     }
-    let tokens = (0u32..).zip(texts).zip(kinds).filter(|(_, kind)| is_text(**kind));
+    let tokens = (0u32..).zip(texts).zip(kinds).filter(|((_, text), kind)| is_text(text, **kind));
     Ok(tokens.map(|((id, text), _)| (text.clone(), id)).collect())
 }
 
-/// The pairs that merge, best first, without those that have to do with a control token.
+/// The pairs that merge, best first, without those that have to do with other tokens.
 fn merges(header: &Header, texts: &[String], kinds: &[TokenKind]) -> Result<Merges, ModelError> {
     let merges = match header.metadata.get(MERGES) {
         Some(Value::Texts(merges)) => merges,
         Some(_) => return Err(ModelError::metadata(MERGES, "is no array of texts")),
         None => return Err(ModelError::metadata(MERGES, "is missing")),
     };
-    let controls: HashSet<&str> =
-        texts.iter().zip(kinds).filter(|(_, kind)| !is_text(**kind)).map(|(t, _)| t.as_str()).collect();
+    let others = texts.iter().zip(kinds).filter(|(text, kind)| !is_text(text, **kind));
+    let others: HashSet<&str> = others.map(|(text, _)| text.as_str()).collect();
     let mut pairs = Merges::with_capacity(merges.len());
     for merge in merges {
         // A space inside a piece is spelled Ġ, so the first real one separates; it is not the first character.
@@ -147,7 +152,7 @@ fn merges(header: &Header, texts: &[String], kinds: &[TokenKind]) -> Result<Merg
         let Some((left, right)) = at.map(|at| (&merge[..at], &merge[at + 1..])) else {
             return Err(ModelError::metadata(MERGES, format!("{merge:?} is no pair")));
         };
-        if ![left, right, &format!("{left}{right}")].iter().any(|part| controls.contains(part)) {
+        if ![left, right, &format!("{left}{right}")].iter().any(|part| others.contains(part)) {
             pairs.push((left.to_owned(), right.to_owned()));
         }
     }
