@@ -45,6 +45,7 @@ def shape_table(model):
         table += [1, family.gelu, s.embedding_factor, family.biases, family.head_norms, family.added_norms]
         table += [family.period, s.window, *s.window_turns] if s.window else [0, 0]
         table += [s.score_cap, s.logit_cap] if family.caps else []
+    table += [s.magnitude] if s.magnitude else []
     return b"".join(number(int(x), 8) for x in table) + number(model.tied, 1)
 
 

@@ -91,6 +91,10 @@ MODELS = {
     "llama-q4_0": ("llama", "Q4_0", 2, 32, 4, 2, 24, 64, False, (-4, -2), {
         "rope.dimension_count": 16, "rope.scaling.type": "linear", "rope.scaling.factor": ("single", 0x40600000),
     }),
+    "llama-yarn": ("llama", "Q8_0", 2, 32, 2, 1, 32, 32, True, (-4, -2), {
+        "rope.freq_base": ("single", 0x42C80000), "rope.scaling.type": "yarn", "rope.scaling.factor": ("single", 0x40900000),
+        "rope.scaling.original_context_length": 24, "rope.scaling.yarn_beta_fast": ("single", 0x42000000),
+    }),
     "llama-f32": ("llama", "F32", 1, 36, 2, 1, 16, 40, True, (-5, -2), {"rope.freq_base": ("single", 0x48F42400)}),
     "llama-saturating": ("llama", "BF16", 2, 32, 2, 1, 16, 32, False, (-4, 12), {}),
     "qwen2-f16": ("qwen2", "F16", 2, 32, 2, 1, 24, 48, True, (-5, -2), {}),

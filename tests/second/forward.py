@@ -66,12 +66,14 @@ def product_to_residual(matrix, a):
     return rescale_rows(accumulate(matrix, q, sa), 16 - matrix.e - e, 1 << 46)
 
 
-def rotate(x, position, turns, halves):
+def rotate(x, position, turns, halves, magnitude=0):
     """Heads [head][i] with their pairs rotated."""
     n = 2 * len(turns)
     first = np.arange(n // 2) if halves else np.arange(0, n, 2)
     second = first + (n // 2 if halves else 1)
     c, s = np.array([cos_sin(position * t % 2**64) for t in turns], np.int64).reshape(-1, 2).T
+    if magnitude:
+        c, s = half_up(c * magnitude, 30), half_up(s * magnitude, 30)
     a, b = x[:, first], x[:, second]
     x = x.copy()
     x[:, first], x[:, second] = i32(half_up(a * c - b * s, 30)), i32(half_up(a * s + b * c, 30))
@@ -161,8 +163,9 @@ class Sequence:
                 x = np.array([norm(one << 8, gains, shape.eps) for one in x])
             return x
 
-        queries = rotate(heads(layer.query, layer.query_bias, layer.query_norm), self.position, turns, shape.family.halves)
-        key = rotate(heads(layer.key, layer.key_bias, layer.key_norm), self.position, turns, shape.family.halves)
+        how = (self.position, turns, shape.family.halves, shape.magnitude)
+        queries = rotate(heads(layer.query, layer.query_bias, layer.query_norm), *how)
+        key = rotate(heads(layer.key, layer.key_bias, layer.key_norm), *how)
         value = heads(layer.value, layer.value_bias, None)
         keys, values = self.cache[i]
         keys.append([blocks_of(one) for one in key])

@@ -57,6 +57,7 @@ class Shape:
     embedding_factor: int
     window: int
     window_turns: list
+    magnitude: int  # Q30, or 0
     score_cap: int
     logit_cap: int
 
@@ -110,6 +111,28 @@ def turns(base, rotated, factors):
     return [turn(base, rotated, j, factor) for j, factor in enumerate(factors)]
 
 
+LOG2_TAU = 764241726762614231
+TENTH_LN_2 = 74426112
+
+
+def yarn(base, factor, trained, rotated):
+    """Turns, and the magnitude in Q30."""
+    if not within(base, 1, 40) or not within(factor, 0, 12):
+        raise Refused("yarn")
+    length = log2(base)
+
+    def pair(power):
+        return rotated * (log2((trained, 0)) - (power << 58) - LOG2_TAU)
+
+    low, high = max(0, pair(5) // (2 * length)), min(rotated - 1, -(-pair(0) // (2 * length)))
+    result = []
+    for j in range(rotated // 2):
+        kept, slowed = turn(base, rotated, j, ONE.exact()), turn(base, rotated, j, factor)
+        between = slowed if j >= high else slowed + (kept - slowed) * (high - j) // (high - low)
+        result.append(kept if j <= low else between)
+    return result, (1 << 30) + ((log2(factor) >> 28) * TENTH_LN_2 >> 30)
+
+
 def read_shape(file):
     name = file.meta.get("general.architecture", b"").decode()
     if name not in FAMILIES:
@@ -160,8 +183,15 @@ def read_shape(file):
     if not within(eps, -60, -4) or eps[0] << 4 >= 1 << -eps[1]:
         raise Refused("eps")
     kind = get("rope.scaling.type", b"none")
-    if kind not in (b"none", b"linear"):
+    usual = {"attn_factor": 1, "yarn_attn_factor": 1, "yarn_ext_factor": 1, "yarn_beta_fast": 32, "yarn_beta_slow": 1, "yarn_log_multiplier": 0}
+    if kind not in (b"none", b"linear", b"yarn"):
         raise Refused("scaling of positions")
+    if kind == b"yarn" and (family.period or "rope_freqs.weight" in file.tensors):
+        raise Refused("yarn with windows or rope_freqs.weight")
+    for key, value in usual.items() if kind == b"yarn" else ():
+        m, x = get(f"rope.scaling.{key}", ONE).exact() if f"{name}.rope.scaling.{key}" in file.meta else (value, 0)
+        if m != value * 2**-x:
+            raise Refused(key)
     factor = (get("rope.scaling.factor") if kind == b"linear" else ONE).exact()
     factors = [factor] * (rotated // 2)
     if "rope_freqs.weight" in file.tensors:
@@ -169,7 +199,12 @@ def read_shape(file):
         if own.kind != 0 or own.shape != (rotated // 2,) or factor != ONE.exact():
             raise Refused("rope_freqs.weight")
         factors = [Single(int(bits)).exact() for bits in own.data.view("<u4")]
-    own_turns = turns(get("rope.freq_base", TEN_THOUSAND).exact(), rotated, factors)
+    base, magnitude = get("rope.freq_base", TEN_THOUSAND).exact(), 0
+    if kind == b"yarn":
+        trained = integer("rope.scaling.original_context_length", 1, (1 << 32) - 1, get("context_length"))
+        own_turns, magnitude = yarn(base, get("rope.scaling.factor").exact(), trained, rotated)
+    else:
+        own_turns = turns(base, rotated, factors)
     window, window_turns = 0, []
     if family.period:
         window = integer("attention.sliding_window", 1, (1 << 32) - 1, 4096 if name == "gemma2" else None)
@@ -193,6 +228,7 @@ def read_shape(file):
         embedding_factor=isqrt(width << 40) if family.factor else 0,
         window=window,
         window_turns=window_turns,
+        magnitude=magnitude,
         score_cap=half_up(score_cap * L, 30),
         logit_cap=logit_cap,
     )

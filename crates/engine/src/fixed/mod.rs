@@ -7,6 +7,7 @@ mod exp2;
 mod round;
 mod softcap;
 mod trig;
+mod yarn;
 
 #[cfg(test)]
 mod tests;
@@ -16,3 +17,4 @@ pub(crate) use exp2::{LOG2_E_Q30, exp2_parts, gelu, silu};
 pub(crate) use round::{clamp_i32, half_up, rescale};
 pub(crate) use softcap::SoftCap;
 pub(crate) use trig::{cos_sin, rope_turns};
+pub(crate) use yarn::yarn_turns;

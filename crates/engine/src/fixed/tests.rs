@@ -5,6 +5,7 @@ use super::{
     exp2::{EXP2_ZERO, LOG2_E_Q30, exp2_neg, gelu, reciprocal_q60, silu},
     softcap::SoftCap,
     trig::*,
+    yarn::yarn_turns,
 };
 
 /// The value of a half by its definition, in floating point.
@@ -187,4 +188,48 @@ fn soft_cap_error_and_order() {
         assert_eq!(cap.apply(-(1 << 62)), -limit);
     }
     assert!([(1 << 12) - 1, 1 << 31, 0, -1].into_iter().all(|limit| SoftCap::new(limit).is_none()));
+}
+
+#[test]
+fn yarn_is_the_paper_s() {
+    use std::f64::consts::{LN_2, TAU};
+    let mut seen = [0; 3];
+    for (base, factor, trained, dims) in [
+        (10_000f32, 8f32, 4_096u32, 128u32),
+        (1_000_000.0, 4.0, 32_768, 128),
+        (10_000.0, 16.0, 4_096, 80),
+        (500_000.0, 1.0, 8_192, 64),
+        (10_000.0, 2.5, 64, 32),
+        (2.0, 4_096.0, 1, 2),
+        (3.0, 40.0, 131_072, 16),
+    ] {
+        let (turns, magnitude) = yarn_turns(base.to_bits(), factor.to_bits(), trained, dims).unwrap();
+        let (b, f) = (f64::from(base), f64::from(factor));
+        let pair =
+            |rotations: f64| f64::from(dims) * (f64::from(trained) / (rotations * TAU)).ln() / (2.0 * b.ln());
+        let low = pair(32.0).floor().max(0.0);
+        let high = pair(1.0).ceil().min(f64::from(dims) - 1.0);
+        for (j, turns) in (0..dims / 2).zip(&turns) {
+            let slowed = ((f64::from(j) - low) / (high - low).max(0.001)).clamp(0.0, 1.0);
+            seen[if slowed == 0.0 { 0 } else { 1 + usize::from(slowed == 1.0) }] += 1;
+            let plain = b.powf(-2.0 * f64::from(j) / f64::from(dims)) / TAU;
+            let expected = (plain / f * slowed + plain * (1.0 - slowed)) * 2f64.powi(64);
+            assert!((*turns as f64 / expected - 1.0).abs() < 1e-12 + 4.0 / expected, "{base} {factor} {j}");
+        }
+        let expected = 1.0 + 0.1 * f.ln();
+        assert!((magnitude as f64 / 2f64.powi(30) - expected).abs() < 13.0 * LN_2 / 2f64.powi(30));
+    }
+    assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
+    for (base, factor, trained) in [
+        (1.5f32, 4f32, 4_096u32),
+        (f32::NAN, 4.0, 4_096),
+        (2e12, 4.0, 4_096),
+        (10_000.0, 0.99, 4_096),
+        (10_000.0, 4_097.0, 4_096),
+        (10_000.0, -4.0, 4_096),
+        (10_000.0, f32::INFINITY, 4_096),
+        (10_000.0, 4.0, 0),
+    ] {
+        assert_eq!(yarn_turns(base.to_bits(), factor.to_bits(), trained, 64), None);
+    }
 }

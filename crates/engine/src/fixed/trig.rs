@@ -10,7 +10,7 @@ const INV_TAU_Q64: u128 = 2_935_890_503_282_001_226;
 const TAU_Q60: u128 = 7_244_019_458_077_122_842;
 
 /// `log2(mantissa · 2^exponent)` in Q58 for a value of 1 to 2^40, by squaring one bit at a time.
-fn log2_q58(mantissa: u64, exponent: i32) -> u128 {
+pub(super) fn log2_q58(mantissa: u64, exponent: i32) -> u128 {
     let length = 64 - mantissa.leading_zeros();
     let mut result = ((length as i32 - 1 + exponent).max(0) as u128) << 58;
     // Within [1, 2) in Q63.

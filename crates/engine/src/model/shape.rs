@@ -3,7 +3,7 @@
 use super::architecture::{Activation, Architecture, Pairs};
 use crate::{
     ModelError,
-    fixed::{LOG2_E_Q30, SoftCap, f32_parts, f32_to_fixed, half_up, rope_turns},
+    fixed::{LOG2_E_Q30, SoftCap, f32_parts, f32_to_fixed, half_up, rope_turns, yarn_turns},
     gguf::Header,
 };
 
@@ -15,6 +15,7 @@ const MAX_HEAD: u32 = 1 << 10;
 const MAX_CONTEXT: u32 = 1 << 17;
 const TEN_THOUSAND: u32 = 0x461c_4000;
 const ONE: u32 = 0x3f80_0000;
+const THIRTY_TWO: u32 = 0x4200_0000;
 /// What `gemma2` has where its file says nothing: limits of 50 for scores and 30 for logits, a window of 4,096.
 const FIFTY: u32 = 0x4248_0000;
 const THIRTY: u32 = 0x41f0_0000;
@@ -46,6 +47,8 @@ pub(crate) struct Shape {
     pub(crate) query_factor: i64,
     /// Turns a position advances each rotated pair, Q64.
     pub(crate) turns: Vec<u64>,
+    /// What cosines and sines are multiplied by, Q30, below 2.
+    pub(crate) magnitude: Option<i64>,
     pub(crate) pairs: Pairs,
     pub(crate) activation: Activation,
     /// What embeddings are multiplied by, Q20.
@@ -101,7 +104,7 @@ impl Shape {
             }
             _ => head_dim,
         };
-        let turns = turns(&at, rope_dims, rope_factors)?;
+        let (turns, magnitude) = turns(&at, rope_dims, rope_factors)?;
         let local = local(&at, rope_dims, &turns)?;
         let factor = architecture.scales_embeddings().then(|| (u64::from(width) << 40).isqrt() as i64);
         Ok(Self {
@@ -118,6 +121,7 @@ impl Shape {
             eps: epsilon(&at)?,
             query_factor: ((LOG2_E_Q30 * LOG2_E_Q30) as u64 / u64::from(scaled_by.max(1))).isqrt() as i64,
             turns,
+            magnitude,
             pairs: architecture.pairs(),
             activation: architecture.activation(),
             embedding_factor: factor,
@@ -183,6 +187,7 @@ impl Shape {
             let caps = caps.iter().filter(|_| self.architecture.has_soft_caps());
             out.extend(entries.iter().chain(turns).chain(caps).flat_map(|n| n.to_be_bytes()));
         }
+        out.extend(self.magnitude.iter().flat_map(|m| m.to_be_bytes()));
         out
     }
 }
@@ -287,11 +292,17 @@ fn epsilon(at: &Keys<'_>) -> Result<(u64, i32), ModelError> {
     Ok((mantissa, exponent))
 }
 
-fn turns(at: &Keys<'_>, rope_dims: u32, factors: Option<&[u32]>) -> Result<Vec<u64>, ModelError> {
+/// Turns a position of each pair, and the magnitude of cosines and sines if it is not 1.
+fn turns(
+    at: &Keys<'_>,
+    rope_dims: u32,
+    factors: Option<&[u32]>,
+) -> Result<(Vec<u64>, Option<i64>), ModelError> {
     let base = at.bits("rope.freq_base")?.unwrap_or(TEN_THOUSAND);
     let linear = match at.header.text(&at.key("rope.scaling.type"))? {
         None | Some("none") => ONE,
         Some("linear") => at.required_bits("rope.scaling.factor")?,
+        Some("yarn") => return yarn(at, base, rope_dims, factors.is_some()),
         Some(other) => return Err(at.refused("rope.scaling.type", format!("{other:?} is not implemented"))),
     };
     let pairs = (rope_dims / 2) as usize;
@@ -304,7 +315,42 @@ fn turns(at: &Keys<'_>, rope_dims: u32, factors: Option<&[u32]>) -> Result<Vec<u
             return Err(at.refused("rope.scaling.type", reason));
         }
     }
-    turns_of(at, "rope.freq_base", base, rope_dims, |j| factors.map_or(linear, |f| f[j]))
+    Ok((turns_of(at, "rope.freq_base", base, rope_dims, |j| factors.map_or(linear, |f| f[j]))?, None))
+}
+
+fn yarn(
+    at: &Keys<'_>,
+    base: u32,
+    rope_dims: u32,
+    has_factors: bool,
+) -> Result<(Vec<u64>, Option<i64>), ModelError> {
+    if has_factors || at.architecture.window_period() != 1 {
+        let reason = "yarn together with windows or rope_freqs.weight is not implemented";
+        return Err(at.refused("rope.scaling.type", reason));
+    }
+    // What the paper has constants for may be said by a file, but not otherwise.
+    for (key, expected) in [
+        ("rope.scaling.attn_factor", ONE),
+        ("rope.scaling.yarn_attn_factor", ONE),
+        ("rope.scaling.yarn_ext_factor", ONE),
+        ("rope.scaling.yarn_beta_fast", THIRTY_TWO),
+        ("rope.scaling.yarn_beta_slow", ONE),
+        ("rope.scaling.yarn_log_multiplier", 0),
+    ] {
+        if at.bits(key)?.is_some_and(|bits| bits != expected) {
+            return Err(at.refused(key, "is implemented for its usual value alone"));
+        }
+    }
+    let key = "rope.scaling.original_context_length";
+    let trained = match at.int(key, 1, u32::MAX)? {
+        Some(trained) => trained,
+        None => at.required("context_length", 1, u32::MAX)?,
+    };
+    let factor = at.required_bits("rope.scaling.factor")?;
+    let (turns, magnitude) = yarn_turns(base, factor, trained, rope_dims).ok_or_else(|| {
+        at.refused("rope.scaling.factor", "is not within 1 to 4,096, or the base not within 2 to 2^40")
+    })?;
+    Ok((turns, Some(magnitude)))
 }
 
 fn turns_of(

@@ -16,7 +16,7 @@ pub(crate) fn rotate(head: &mut [i32], pairs: Pairs, angles: &[(i32, i32)]) {
     let turn = |a: &mut i32, b: &mut i32, (cos, sin): (i32, i32)| {
         let (x, y) = (i64::from(*a), i64::from(*b));
         let (cos, sin) = (i64::from(cos), i64::from(sin));
-        // |x·cos − y·sin| ≤ 2^31 · 2^30 · sqrt(2), below 2^62.
+        // |x·cos − y·sin| ≤ 2^31 · 2^31 · sqrt(2), below 2^63 with what rounds.
         *a = clamp_i32(half_up(x * cos - y * sin, 30));
         *b = clamp_i32(half_up(x * sin + y * cos, 30));
     };

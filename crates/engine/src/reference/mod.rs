@@ -15,7 +15,7 @@ pub(crate) use product::{Output, activate, embed, finish, multiply};
 use crate::{
     blocks::{BLOCK, Quantised, quantise},
     cache::{Cache, Compressed, Part, compress_query, compress_row},
-    fixed::{SoftCap, clamp_i32, cos_sin},
+    fixed::{SoftCap, clamp_i32, cos_sin, half_up},
     model::{Layer, Model, Projection, Shape},
 };
 
@@ -54,10 +54,12 @@ pub(crate) fn seen(shape: &Shape, layer: usize, position: usize) -> usize {
     shape.local(layer).map_or(0, |local| (position + 1).saturating_sub(local.window))
 }
 
-/// `(cos, sin)` of each rotated pair of a layer at a position.
+/// `(cos, sin)` of each rotated pair of a layer at a position, times the model's magnitude, Q30.
 pub(crate) fn angles(shape: &Shape, layer: usize, position: usize) -> Vec<(i32, i32)> {
     let turns = shape.local(layer).map_or(&shape.turns, |local| &local.turns);
-    turns.iter().map(|turns| cos_sin(position as u32, *turns)).collect()
+    let scaled = |x: i32| shape.magnitude.map_or(x, |m| half_up(i64::from(x) * m, 30) as i32);
+    let scaled = |(cos, sin)| (scaled(cos), scaled(sin));
+    turns.iter().map(|turns| scaled(cos_sin(position as u32, *turns))).collect()
 }
 
 pub(crate) fn attention_block(

@@ -179,8 +179,14 @@ fn write_f16_scores() {
 fn long_contexts_stay_as_accurate_as_short_ones() {
     let dims =
         Dims { width: 128, heads: 4, kv_heads: 2, head_dim: 32, hidden: 128, vocabulary: 64, ..Dims::SMALL };
-    for architecture in ["llama", "gemma3"] {
+    for (architecture, yarn) in [("llama", false), ("gemma3", false), ("llama", true), ("qwen2", true)] {
         let mut file = GgufFile::model(Dims { architecture, ..dims }, 0.3, 1.0, 21);
+        if yarn {
+            let mut set = |key: &str, value| file.set(&format!("{architecture}.rope.scaling.{key}"), value);
+            set("type", Meta::Text("yarn".into()));
+            set("factor", Meta::Single(8.0));
+            set("original_context_length", Meta::U32(512));
+        }
         file.set(&format!("{architecture}.context_length"), Meta::U32(4096));
         let bytes = file.bytes();
         let tokens: Vec<u32> = (0..2_048).map(|i| (i * 29 + i / 64) % 64).collect();
@@ -195,7 +201,7 @@ fn long_contexts_stay_as_accurate_as_short_ones() {
         };
         let (short, long) = (error(0..128), error(1_920..2_048));
         println!(
-            "{architecture}: error of the logits' size {short:.5} up to position 128, {long:.5} from 1,920 on"
+            "{architecture}, yarn {yarn}: error of the logits' size {short:.5} up to position 128, {long:.5} from 1,920 on"
         );
         assert!(short < 0.03 && long < 1.5 * short + 0.002);
     }

@@ -31,6 +31,8 @@ pub(super) struct FloatModel {
     base: f64,
     /// Positions that layers with a window see.
     window: usize,
+    /// Factor and positions of the training, of a model with YaRN.
+    yarn: Option<[f64; 2]>,
     /// Soft limits of scores and logits.
     caps: Option<[f64; 2]>,
 }
@@ -146,6 +148,8 @@ impl FloatModel {
                 "gemma2" | "gemma3" => int("attention.sliding_window"),
                 _ => usize::MAX,
             },
+            yarn: (header.text(&key("rope.scaling.type")).unwrap() == Some("yarn"))
+                .then(|| [float("rope.scaling.factor"), int("rope.scaling.original_context_length") as f64]),
             caps: (architecture == "gemma2")
                 .then(|| ["attn_logit_softcapping", "final_logit_softcapping"].map(float)),
             architecture,
@@ -213,7 +217,9 @@ impl FloatModel {
             for head in x.chunks_mut(self.head_dim) {
                 for j in 0..self.head_dim / 2 {
                     let angle = position as f64 * base.powf(-2.0 * j as f64 / self.head_dim as f64);
-                    let (sin, cos) = angle.sin_cos();
+                    let (slower, magnitude) = self.yarn(j, base);
+                    let (sin, cos) = (angle * slower).sin_cos();
+                    let (sin, cos) = (sin * magnitude, cos * magnitude);
                     let (a, b) = match self.architecture.as_str() {
                         "llama" => (2 * j, 2 * j + 1),
                         _ => (j, j + self.head_dim / 2),
@@ -222,6 +228,16 @@ impl FloatModel {
                 }
             }
         }
+    }
+
+    /// What YaRN multiplies the angle of a pair and its cosine and sine by.
+    fn yarn(&self, j: usize, base: f64) -> (f64, f64) {
+        let Some([factor, trained]) = self.yarn else { return (1.0, 1.0) };
+        let dims = self.head_dim as f64;
+        let pair = |turns: f64| dims * (trained / (turns * std::f64::consts::TAU)).ln() / (2.0 * base.ln());
+        let (low, high) = (pair(32.0).floor().max(0.0), pair(1.0).ceil().min(dims - 1.0));
+        let slowed = ((j as f64 - low) / (high - low).max(0.001)).clamp(0.0, 1.0);
+        (slowed / factor + 1.0 - slowed, 1.0 + 0.1 * factor.ln())
     }
 
     /// Logits `[token][id]` of a sequence.

@@ -42,7 +42,7 @@ fn errors_name_the_field() {
         ("llama.rope.freq_base", |f| f.set("llama.rope.freq_base", Meta::Single(f32::NAN))),
         ("llama.rope.freq_base", |f| f.set("llama.rope.freq_base", Meta::Single(0.0))),
         ("llama.rope.freq_base", |f| f.set("llama.rope.freq_base", Meta::U32(10_000))),
-        ("llama.rope.scaling.type", |f| f.set("llama.rope.scaling.type", Meta::Text("yarn".into()))),
+        ("llama.rope.scaling.type", |f| f.set("llama.rope.scaling.type", Meta::Text("longrope".into()))),
         ("llama.final_logit_softcapping", |f| f.set("llama.final_logit_softcapping", Meta::Single(30.0))),
         ("llama.attn_logit_softcapping", |f| f.set("llama.attn_logit_softcapping", Meta::Single(50.0))),
         ("llama.rope.scaling.factor", |f| f.set("llama.rope.scaling.type", Meta::Text("linear".into()))),
@@ -173,6 +173,24 @@ fn errors_name_the_field() {
         file.tensor("blk.1.attn_k.weight").bytes[..4].fill(0xff);
         assert!(error(&file).contains("blk.1.attn_k.weight"), "type {kind}");
     }
+    let yarn = |architecture, changes: &[(&str, Meta)]| {
+        let mut file = GgufFile::model(Dims { architecture, ..Dims::SMALL }, 0.2, 1.0, 1);
+        for (key, value) in
+            [("type", Meta::Text("yarn".into())), ("factor", Meta::Single(4.0))].iter().chain(changes)
+        {
+            file.set(&format!("{architecture}.rope.scaling.{key}"), value.clone());
+        }
+        file
+    };
+    assert!(Model::from_bytes(&yarn("qwen2", &[("yarn_beta_fast", Meta::Single(32.0))]).bytes()).is_ok());
+    for key in ["attn_factor", "yarn_attn_factor", "yarn_ext_factor", "yarn_beta_fast", "yarn_beta_slow"] {
+        assert!(error(&yarn("llama", &[(key, Meta::Single(2.0))])).contains(key));
+    }
+    for factor in [0.5, 5_000.0, f32::NAN, -4.0] {
+        assert!(error(&yarn("llama", &[("factor", Meta::Single(factor))])).contains("rope.scaling.factor"));
+    }
+    assert!(error(&yarn("llama", &[("original_context_length", Meta::U32(0))])).contains("original_context"));
+    assert!(error(&yarn("gemma3", &[])).contains("rope.scaling.type"));
     let gemma2 = Dims { architecture: "gemma2", ..Dims::SMALL };
     for cap in [0.06, 16_384.0, -30.0, f32::NAN, f32::INFINITY, 1e-30] {
         for key in ["gemma2.attn_logit_softcapping", "gemma2.final_logit_softcapping"] {
