@@ -66,7 +66,7 @@ contract Checks is SignedMessages, IChecks {
         Claim storage record = _claims[_claimId(request.pool, request.user, c.responseHash)];
         require(record.delivered == 0, AlreadyDelivered(c.responseHash));
         require(record.state == ClaimState.None, ClaimExists(c.responseHash));
-        record.delivered = clock.current();
+        record.delivered = clock.knowable(p.windows.lag);
     }
 
     /// @inheritdoc IChecks

@@ -16,7 +16,7 @@ interface IChecks is ISignedMessages {
 
     /// @notice What is known of a response, per pool and user.
     struct Claim {
-        uint64 delivered; // round of the block that brought it on-chain, or 0: its windows begin there
+        uint64 delivered; // latest round that was knowable to who brought it on-chain, or 0: its windows begin there
         uint64 seat; // the validator's
         uint24 units;
         uint40 freeAt;

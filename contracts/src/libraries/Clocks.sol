@@ -31,10 +31,14 @@ library Clocks {
         return _at(self, block.timestamp);
     }
 
-    /// @notice The round that draws what is fixed in this block: published more than a period after the block's time and `lag`.
-    /// Until then the block can still be built, or left out, by somebody who knows the rounds so far.
+    /// @notice The latest round that somebody may know who builds this block, or leaves it out: published by `lag` after its time.
+    function knowable(Clock memory self, uint256 lag) internal view returns (uint64) {
+        return _at(self, block.timestamp + lag);
+    }
+
+    /// @notice The round that draws what is fixed in this block.
     function drawing(Clock memory self, uint256 lag) internal view returns (uint64) {
-        return _at(self, block.timestamp + lag) + 2;
+        return self.knowable(lag) + 2;
     }
 
     function _at(Clock memory self, uint256 time) private pure returns (uint64) {

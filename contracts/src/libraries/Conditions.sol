@@ -83,9 +83,9 @@ library Conditions {
             && p.limits.setSize > 0 && p.limits.setSize <= 32 && p.limits.firstJury >= 3
             && p.limits.secondJury > p.limits.firstJury && 3 * uint256(p.rates.collusion) < THOUSAND
             && p.rates.discount <= THOUSAND && p.windows.epoch > 0 && p.windows.epoch >= period
-            && _auditDomain(p) && p.challengeRate(p.limits.maxUnits) <= RATE_ONE
-            && p.rates.challengeFixed <= RATE_ONE && p.rates.challengeUnit <= RATE_ONE
-            && p.challengeRate(1) > 0;
+            && p.windows.epoch >= p.windows.lag && _auditDomain(p)
+            && p.challengeRate(p.limits.maxUnits) <= RATE_ONE && p.rates.challengeFixed <= RATE_ONE
+            && p.rates.challengeUnit <= RATE_ONE && p.challengeRate(1) > 0;
     }
 
     function _auditDomain(PoolParams memory p) private pure returns (bool) {
@@ -165,7 +165,7 @@ library Conditions {
         uint256 checking = (uint256(p.limits.redraws) + 1) * p.windows.answer;
         return p.windows.vesting >= dispute
             && p.windows.unbonding >= uint256(p.windows.voucher) + p.windows.vesting
-            && p.windows.exit >= uint256(p.windows.voucher) + checking + p.windows.claim
+            && p.windows.exit >= uint256(p.windows.voucher) + checking + p.windows.claim + p.windows.lag
             && p.windows.claim >= checking && p.windows.dispute >= uint256(p.windows.claim) + p.windows.answer
             && p.windows.answer > 0 && p.windows.publish > 0 && p.windows.commit > 0 && p.windows.propose > 0
             && p.windows.request > 0 && (!p.isAudited() || p.windows.audit > 0);

@@ -179,6 +179,14 @@ contract ConditionsTest is AssayTest {
         _refused(Condition.Participation);
     }
 
+    /// @dev A seat joins the table of the epoch after the next: its rounds must not be known yet.
+    function test_AnEpochIsNotShorterThanTheLag() public {
+        (p.windows.vesting, p.windows.unbonding, p.windows.exit, p.windows.lag) = (200, 400, 200, 10);
+        _accepted();
+        (p.windows.vesting, p.windows.unbonding, p.windows.exit, p.windows.lag) = (200, 400, 200, 11);
+        _refused(Condition.Domain);
+    }
+
     function test_Windows() public {
         p.windows.vesting = 99;
         _accepted();
@@ -190,9 +198,9 @@ contract ConditionsTest is AssayTest {
         _refused(Condition.Windows);
         p.windows.unbonding = 199;
         _refused(Condition.Windows);
-        p.windows.exit = 140;
+        p.windows.exit = 142;
         _accepted();
-        p.windows.exit = 139;
+        p.windows.exit = 141;
         _refused(Condition.Windows);
         p.windows.claim = 19;
         _refused(Condition.Windows);

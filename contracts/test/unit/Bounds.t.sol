@@ -289,7 +289,7 @@ contract AuditBoundsTest is Bounds {
 
     /// @dev Every step of an audit: of a lie in the last of the lanes, which a full jury judges.
     function test_AnAuditOfTwoHundredLanes() public {
-        _everyStep(0, 460_000);
+        _everyStep(0, 470_000);
     }
 
     /// @dev The same with all validators but one in league with the server: settling slashes each of them.

@@ -166,9 +166,14 @@ abstract contract AssayTest is Test {
         skip(params.windows.commit + params.windows.lag + 3);
     }
 
+    /// @dev The latest round that who builds this block may know.
+    function knowableRound() internal view returns (uint64) {
+        return beacon.roundAt(block.timestamp + params.windows.lag);
+    }
+
     /// @dev The round that draws what is fixed now.
     function drawingRound() internal view returns (uint64) {
-        return beacon.roundAt(block.timestamp + params.windows.lag) + 2;
+        return knowableRound() + 2;
     }
 
     function signed(uint256 key, bytes32 structHash) internal view returns (bytes memory) {

@@ -58,7 +58,8 @@ fn domain(p: &PoolParams, s: &Symbols, period: u64) -> Vec<Inequality> {
         more("p(1) > 0", Share, rate(s.challenge_rate(&BigInt::one())), whole(0)),
         at_least("1 ≥ p(M)", Share, whole(1), rate(s.challenge_rate(&s.max))),
         more("epoch > 0", Seconds, epoch.clone(), whole(0)),
-        at_least("epoch ≥ period", Seconds, epoch, whole(period)),
+        at_least("epoch ≥ period", Seconds, epoch.clone(), whole(period)),
+        at_least("epoch ≥ lag", Seconds, epoch, whole(p.windows.lag)),
     ];
     if s.is_audited() {
         let audit_rate = rate(&s.audit_fixed + &s.audit_unit * &s.max);
@@ -176,10 +177,10 @@ fn windows(p: &PoolParams, s: &Symbols, period: u64) -> Vec<Inequality> {
             whole(big(w.voucher) + w.vesting),
         ),
         at_least(
-            "exit ≥ voucher + (redraws + 1)·answer + claim",
+            "exit ≥ voucher + (redraws + 1)·answer + claim + lag",
             Seconds,
             whole(w.exit),
-            whole(&checking + w.voucher + w.claim),
+            whole(&checking + w.voucher + w.claim + w.lag),
         ),
         at_least("claim ≥ (redraws + 1)·answer", Seconds, whole(w.claim), whole(checking)),
         at_least("dispute ≥ claim + answer", Seconds, whole(w.dispute), whole(big(w.claim) + w.answer)),

@@ -231,7 +231,7 @@ impl Generator {
         fill(
             set,
             [
-                ("epoch", period.max(U256::ONE) + self.slack(bits)),
+                ("epoch", period.max(U256::ONE).max(lag) + self.slack(bits)),
                 ("request", self.number(bits) + U256::ONE),
                 ("answer", answer),
                 ("claim", claim),
@@ -243,7 +243,7 @@ impl Generator {
                 ("vesting", vesting),
                 ("unbonding", voucher + vesting + self.slack(bits)),
                 ("voucher", voucher),
-                ("exit", voucher + checking + claim + self.slack(bits)),
+                ("exit", voucher + checking + claim + lag + self.slack(bits)),
                 ("lag", lag),
                 ("period", period),
             ],
