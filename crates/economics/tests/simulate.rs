@@ -233,7 +233,7 @@ fn with_a_condition_broken_its_attack_earns() {
     // Windows: pay that is free before the last moment for a dispute is not forfeited.
     (kept.forfeiture, kept.hesitation) = (true, u64::from(kept.params.windows.dispute));
     let late = advantage(kept.clone(), 0.02, burst.clone());
-    (kept.params.windows.vesting, kept.params.windows.epoch) = (1, 3);
+    (kept.params.windows.vesting, kept.params.windows.epoch, kept.params.windows.lag) = (1, 3, 0);
     let early = advantage(kept, 0.02, burst);
     assert!(early.is_above_zero(3.0) && !late.is_above_zero(0.0), "Windows: {early:?} {late:?}");
 

@@ -334,7 +334,7 @@ fn broken(s: &Subject) -> Result<Part, SetupError> {
     (all.forfeiture, all.hesitation) = (true, u64::from(s.params.windows.dispute));
     let late = run(&all)?.advantage(1);
     let period = u32::try_from(s.period).unwrap_or(u32::MAX);
-    (all.params.windows.vesting, all.params.windows.epoch) = (1, period);
+    (all.params.windows.vesting, all.params.windows.epoch, all.params.windows.lag) = (1, period, 0);
     show(
         "Windows",
         "pay vests for one round, disputes come at the end of their window",
