@@ -239,6 +239,24 @@ fn every_condition_is_decided_to_the_last_unit() {
     assert_eq!(first_broken(&p, 2), Some(Condition::Windows), "eleven rounds of margin");
 }
 
+/// Each inequality that counts the lag, at its edge while the others hold.
+#[test]
+fn the_lag_counts_in_each_window_to_the_last_second() {
+    let mut p = audited_pool();
+    (p.windows.lag, p.windows.epoch) = (5, 5);
+    (p.windows.vesting, p.windows.unbonding) = (86 + 4 * 5, 146 + 4 * 5);
+    p.windows.exit = 60 + 4 * 3 + 12 + 5;
+    assert_eq!(first_broken(&p, 1), None);
+    let broken = |change: fn(&mut PoolParams)| {
+        let mut p = p.clone();
+        change(&mut p);
+        first_broken(&p, 1)
+    };
+    assert_eq!(broken(|p| p.windows.vesting -= 1), Some(Condition::Windows));
+    assert_eq!(broken(|p| p.windows.exit -= 1), Some(Condition::Windows));
+    assert_eq!(broken(|p| p.windows.epoch -= 1), Some(Condition::Domain));
+}
+
 /// Without its domain a pool has no probabilities.
 #[test]
 fn outside_the_domain_nothing_else_is_decided() {
