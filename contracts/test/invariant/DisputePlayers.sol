@@ -15,6 +15,9 @@ abstract contract DisputePlayers is AuditPlayers {
     /// @dev Of accusations, so that others can join them.
     Evidence[] internal accused;
     mapping(bytes32 response => bool) private _jurorsSettled;
+    /// @dev Each response under dispute once: its disputes share what its jury is paid from.
+    bytes32[] internal disputedResponses;
+    mapping(bytes32 response => bool) private _isListed;
 
     // ---------------------------------------------------------------------------------------------------- openings
 
@@ -29,6 +32,8 @@ abstract contract DisputePlayers is AuditPlayers {
     function _push(uint256 id, IDisputes.Record memory r) private {
         Case storage c = cases.push();
         (c.id, c.record) = (id, r);
+        if (!_isListed[r.response]) disputedResponses.push(r.response);
+        _isListed[r.response] = true;
         // Who follows the protocol does not let the window pass.
         if (isHonest[r.opener] && disputes.stateOf(id) == IDisputes.State.Opened) {
             if (disputes.caseOf(r.response).published) return;

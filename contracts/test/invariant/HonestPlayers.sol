@@ -11,11 +11,12 @@ import { DisputePlayers } from "./DisputePlayers.sol";
 abstract contract HonestPlayers is DisputePlayers {
     address[] private _honest;
     mapping(address who => uint256) private _wealth;
-    mapping(uint64 seat => address) private _owners;
+    uint64[] private _honestSeats;
+    uint64 private _seatsSeen;
 
     function setUp() public virtual override {
         super.setUp();
-        _honest.push(vm.addr(userKeys[0]));
+        _honest.push(users[0]);
         for (uint256 i; i < HONEST_SERVERS; ++i) {
             _honest.push(servers[i]);
         }
@@ -26,14 +27,15 @@ abstract contract HonestPlayers is DisputePlayers {
     }
 
     function _keepWhole() internal override {
+        while (_seatsSeen < seats) {
+            if (isHonest[staking.seatOf(pool, ++_seatsSeen).owner]) _honestSeats.push(_seatsSeen);
+        }
         uint256[] memory now_ = new uint256[](_honest.length);
-        for (uint64 seat = 1; seat <= seats; ++seat) {
-            if (_owners[seat] == address(0)) _owners[seat] = staking.seatOf(pool, seat).owner;
-            for (uint256 i; i < _honest.length; ++i) {
-                if (_owners[seat] != _honest[i]) continue;
-                IStaking.Seat memory s = staking.seatOf(pool, seat);
-                assertFalse(s.convicted || s.suspended, "4: an honest seat");
-                now_[i] += seatBalance(seat);
+        for (uint256 i; i < _honestSeats.length; ++i) {
+            IStaking.Seat memory s = staking.seatOf(pool, _honestSeats[i]);
+            assertFalse(s.convicted || s.suspended, "4: an honest seat");
+            for (uint256 j; j < _honest.length; ++j) {
+                if (s.owner == _honest[j]) now_[j] += seatBalance(_honestSeats[i]);
             }
         }
         for (uint256 i; i < _honest.length; ++i) {

@@ -42,6 +42,9 @@ abstract contract Players is AuditTest {
     mapping(address server => uint256) internal indexOf;
     uint32 internal firstEpoch;
     uint64 internal seats;
+    address[] internal users;
+    /// @dev The user that the base set-up funds and nobody plays.
+    address internal idle;
     uint256[] internal userKeys;
     mapping(uint64 seat => bool) internal _isSlashed;
     mapping(address who => bool) internal isHonest;
@@ -65,7 +68,7 @@ abstract contract Players is AuditTest {
     /// @dev Time goes on between moves, wherever the last one left it; tables are looked at before and after.
     modifier move(uint256 u) {
         vm.warp(_clock);
-        (user, userKey) = (vm.addr(userKeys[u % USERS]), userKeys[u % USERS]);
+        (user, userKey) = (users[u % USERS], userKeys[u % USERS]);
         _look();
         _;
         _look();
@@ -76,8 +79,10 @@ abstract contract Players is AuditTest {
     function setUp() public virtual override {
         super.setUp();
         supplyAtStart = token.totalSupply();
+        idle = user;
         for (uint256 i; i < USERS; ++i) {
             (address one, uint256 key) = makeAddrAndKey(string.concat("invariant user", vm.toString(i)));
+            users.push(one);
             userKeys.push(key);
             ledger.deposit(pool, one, 2_000_000);
             vm.prank(one);
@@ -173,12 +178,11 @@ abstract contract Players is AuditTest {
     }
 
     function occupantsOf(uint32 epoch) public view returns (bytes32) {
-        uint256 size = staking.seatCount(pool, epoch);
-        uint64[] memory all = new uint64[](size);
-        for (uint256 i; i < size; ++i) {
-            all[i] = staking.seatAt(pool, epoch, i);
+        uint64[] memory places = new uint64[](staking.seatCount(pool, epoch));
+        for (uint64 i; i < places.length; ++i) {
+            places[i] = i;
         }
-        return keccak256(abi.encode(all));
+        return keccak256(abi.encode(staking.seatsAt(pool, epoch, places)));
     }
 
     /// @dev Remembers the tables that must not change any more.

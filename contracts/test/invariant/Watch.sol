@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import { IChecks } from "../../src/interfaces/IChecks.sol";
 import { ILanes } from "../../src/interfaces/ILanes.sol";
+import { IStaking } from "../../src/interfaces/IStaking.sol";
 import { AccountKind } from "../../src/types/Accounts.sol";
 import { Voucher } from "../../src/types/Messages.sol";
 import { Handler } from "./Handler.sol";
@@ -20,17 +21,18 @@ contract Watch is Handler {
         for (uint256 i; i < servers.length; ++i) {
             sum += _accountsOf(servers[i]);
         }
-        for (uint256 i; i < userKeys.length; ++i) {
-            sum += _accountsOf(vm.addr(userKeys[i]));
+        for (uint256 i; i < users.length; ++i) {
+            sum += _accountsOf(users[i]);
         }
-        // The user that the base set-up funds and nobody plays.
-        sum += _accountsOf(makeAddrOf("user"));
+        sum += _accountsOf(idle);
         for (uint64 seat = 1; seat <= seats; ++seat) {
             sum += seatBalance(seat) + reserveBalance(seat);
         }
         for (uint256 i; i < cases.length; ++i) {
             sum += caseBalance(cases[i].id);
-            if (_isFirst(i)) sum += ledger.balanceOf(pool, AccountKind.Case, cases[i].record.response);
+        }
+        for (uint256 i; i < disputedResponses.length; ++i) {
+            sum += juryBalance(disputedResponses[i]);
         }
         for (uint256 id = 1; id <= redemptions; ++id) {
             sum += reserveOf(id);
@@ -41,22 +43,10 @@ contract Watch is Handler {
         assertEq(held, sum, "1: accounts");
     }
 
-    /// @dev Disputes over one response share what its jury is paid from.
-    function _isFirst(uint256 i) private view returns (bool) {
-        for (uint256 j; j < i; ++j) {
-            if (cases[j].record.response == cases[i].record.response) return false;
-        }
-        return true;
-    }
-
-    function makeAddrOf(string memory name) private pure returns (address) {
-        return vm.addr(uint256(keccak256(bytes(name))));
-    }
-
-    function _accountsOf(address owner) private view returns (uint256 sum) {
-        for (uint8 kind = uint8(AccountKind.Free); kind < uint8(AccountKind.Burn); ++kind) {
-            sum += balanceOf(AccountKind(kind), owner);
-        }
+    function _accountsOf(address owner) private view returns (uint256) {
+        return balanceOf(AccountKind.Free, owner) + balanceOf(AccountKind.Balance, owner)
+            + balanceOf(AccountKind.Check, owner) + balanceOf(AccountKind.Bond, owner)
+            + balanceOf(AccountKind.Vesting, owner);
     }
 
     /// @dev 2. The supply falls by flushes alone.
@@ -66,10 +56,10 @@ contract Watch is Handler {
 
     /// @dev 3. What lanes have paid is what the last voucher says, and claims hold just what is pending.
     function paidOnce() external view {
-        for (uint256 u; u < userKeys.length; ++u) {
+        for (uint256 u; u < users.length; ++u) {
             for (uint256 s; s < servers.length; ++s) {
                 Voucher storage v = last[u][servers[s]];
-                ILanes.Lane memory lane = lanes.laneOf(pool, vm.addr(userKeys[u]), servers[s], 7);
+                ILanes.Lane memory lane = lanes.laneOf(pool, users[u], servers[s], 7);
                 assertEq(lane.sequence, v.sequence, "3: sequence");
                 assertEq(lane.count, v.count, "3: count");
                 assertEq(lane.units, v.units, "3: units");
@@ -112,25 +102,18 @@ contract Watch is Handler {
     function seatCounts() external view {
         uint256[] memory bonded = new uint256[](servers.length);
         for (uint64 seat = 1; seat <= seats; ++seat) {
-            (address owner, bool counts) = _counts(seat);
-            if (counts) ++bonded[indexOf[owner]];
+            IStaking.Seat memory s = staking.seatOf(pool, seat);
+            if (s.exitAt == 0 && !s.suspended) ++bonded[indexOf[s.owner]];
         }
         for (uint256 s; s < servers.length; ++s) {
             assertEq(staking.serverOf(pool, servers[s]).seats, bonded[s], "seats");
         }
     }
 
-    function _counts(uint64 seat) private view returns (address, bool) {
-        return (
-            staking.seatOf(pool, seat).owner,
-            staking.seatOf(pool, seat).exitAt == 0 && !staking.seatOf(pool, seat).suspended
-        );
-    }
-
-    /// @dev 7. Tables that were final have not changed: the latest four, and all at the end of a run.
+    /// @dev 7. Tables that were final have not changed: those that draw now and next, and all at the end of a run.
     function pastStays(bool all) external view {
         uint32 epoch = params.epochOf(vm.getBlockTimestamp()) + 1;
-        uint32 from = all || epoch < firstEpoch + 4 ? firstEpoch : epoch - 4;
+        uint32 from = all ? firstEpoch : epoch - 1;
         for (uint32 i = from; i <= epoch; ++i) {
             if (tables[i] != 0) assertEq(tables[i], occupantsOf(i), "7");
         }
