@@ -10,20 +10,24 @@ import common
 from common import ROOT, STATE, say
 
 # Rounds a number of threads. Nothing else may run meanwhile.
-MODELS = {"134m-q8_0": 8, "134m-q4_0": 8, "1.1b-q8_0": 3, "1.1b-q4_0": 3}
+MODELS = {"134m-q8_0": 8, "134m-q4_0": 8, "134m-q4_k": 8, "1.1b-q8_0": 3, "1.1b-q4_0": 3, "1.1b-q4_k": 3}
 FIGURES = {
     "prefill": "prefill, tokens/s",
-    "llama_prefill": "llama.cpp",
-    "prefill_ratio": "ratio",
+    "llama_prefill": "llama.cpp's prefill",
+    "prefill_ratio": "prefill ÷ llama.cpp's",
     "decode": "decode, tokens/s",
-    "llama_decode": "llama.cpp",
-    "decode_ratio": "ratio",
+    "llama_decode": "llama.cpp's decode",
+    "decode_ratio": "decode ÷ llama.cpp's",
     "eight_to_one": "eight requests together ÷ one",
     "decode_of_bandwidth": "decode ÷ reading the weights alone",
     "prefill_of_peak": "prefill ÷ int8 peak of registers",
     "load_seconds_a_gb": "load, s a GB of file",
-    "memory_of_weights": "peak memory ÷ weights, the caches of 8 requests and the vocabulary included",
+    "memory": "peak memory ÷ (weights + KV cache)",
 }
+# Least or most that a median may be; of 4-bit weights only that decoding is not slower than llama.cpp's, and what all share.
+AT_LEAST = {"prefill_ratio": 3, "decode_ratio": 1.1, "eight_to_one": 4, "decode_of_bandwidth": 0.95}
+AT_LEAST_OF_FOUR_BITS = {"decode_ratio": 1}
+AT_MOST = {"load_seconds_a_gb": 1, "memory": 1.1}
 
 
 def prove(python=""):
@@ -33,7 +37,7 @@ def prove(python=""):
     folder.mkdir(parents=True, exist_ok=True)
     python = python or _python(folder)
     subprocess.run(["cargo", "build", "--release", "--locked", "-p", "assay-cli"], cwd=ROOT, check=True)
-    lines, figures = [], {}
+    lines, figures, missed = [], {}, []
     for name, rounds in MODELS.items():
         file, out = folder / f"{name}.gguf", folder / f"{name}.json"
         if not file.exists():
@@ -47,14 +51,24 @@ def prove(python=""):
         for result in json.loads(out.read_text())["results"]:
             key = f"{name}, {result['threads']} threads"
             figures[key] = {k: {n: round(v, 3) for n, v in result[k].items()} for k in FIGURES}
-            lines += [f"## {key}", "", "| | median | 95 % |", "|---|---|---|"]
+            lines += [f"## {key}", "", "| | median | 95 % | aim | |", "|---|---|---|---|---|"]
+            least = AT_LEAST if name.endswith("q8_0") else AT_LEAST_OF_FOUR_BITS
             for figure, label in FIGURES.items():
                 of = result[figure]
-                lines.append(f"| {label} | {of['median']:.3f} | {of['low']:.3f} to {of['high']:.3f} |")
+                aim = f"≥ {least[figure]}" if figure in least else f"≤ {AT_MOST[figure]}" if figure in AT_MOST else ""
+                reached = least.get(figure, 0) <= of["median"] <= AT_MOST.get(figure, float("inf"))
+                # That decoding is not slower must be no accident.
+                reached &= figure != "decode_ratio" or of["low"] >= 1
+                if not reached:
+                    missed.append(f"{label} of {key}")
+                word = "" if not aim else "reached" if reached else "**missed**"
+                row = f"| {label} | {of['median']:.3f} | {of['low']:.3f} to {of['high']:.3f} | {aim} | {word} |"
+                lines.append(row)
             lines.append("")
-    least = min(f["decode_ratio"]["low"] for f in figures.values())
-    holds = least >= 1 and min(f["prefill_ratio"]["median"] for f in figures.values()) >= 3
-    return common.report("speed", "Speed beside llama.cpp", holds, figures, "\n".join(lines), time.monotonic() - start)
+    lines = [f"Missed: {'; '.join(missed) or 'nothing'}.", "", *lines]
+    return common.report(
+        "speed", "Speed beside llama.cpp", not missed, figures, "\n".join(lines), time.monotonic() - start
+    )
 
 
 def _python(folder):

@@ -1,6 +1,10 @@
 //! What a machine can do at best, to hold an engine's speed against.
 
-use crate::{Model, Options, fast::Fast};
+use crate::{
+    Model, Options,
+    cache::{Layout, PAGE},
+    fast::Fast,
+};
 
 /// The same threads and instructions as an engine with these options, doing nothing else.
 #[derive(Debug)]
@@ -40,6 +44,11 @@ impl Meter {
         let weights = self.model.weights();
         let embedding = weights.output.as_ref().map_or(0, |_| weights.embedding.bytes());
         self.weight_bytes() - embedding as u64
+    }
+
+    /// Bytes of the KV cache of a request of so many positions.
+    pub fn cache_bytes(&self, positions: usize) -> u64 {
+        (positions.div_ceil(PAGE) * Layout::of(self.model.shape()).page_bytes()) as u64
     }
 
     /// Multiplies int8 in registers on every thread; returns the number of multiplications.

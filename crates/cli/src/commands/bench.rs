@@ -58,6 +58,8 @@ struct Case {
     threads: usize,
     prompt: usize,
     batch: usize,
+    /// Of all requests' KV caches.
+    cache_bytes: u64,
     prefill: Speed,
     decode: Speed,
     /// Bytes a second that reading all weights and nothing else reaches, measured before each repetition.
@@ -149,7 +151,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else if let Some(bytes) = report.peak_memory_bytes {
-        println!("peak memory {} MB, weights {} MB", bytes / 1_000_000, report.weight_bytes / 1_000_000);
+        let cache = report.cases.iter().map(|case| case.cache_bytes).max().unwrap_or(0);
+        let [bytes, weights, cache] = [bytes, report.weight_bytes, cache].map(|bytes| bytes / 1_000_000);
+        println!("peak memory {bytes} MB: weights {weights} MB, KV cache at most {cache} MB");
     }
     Ok(())
 }
@@ -206,6 +210,8 @@ fn measure(
         threads: options.threads,
         prompt,
         batch: options.batch,
+        // The last token's keys and values are never computed.
+        cache_bytes: options.batch as u64 * meter.cache_bytes(prompt + args.tokens as usize - 1),
         decode_of_bandwidth: decode.median / options.batch as f64 * meter.token_bytes() as f64 / read,
         prefill_of_peak: prefill.median * meter.layer_multiplications() as f64 / peak,
         prefill,

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     blocks::BLOCK,
     cache::{Compressed, Part},
-    model::{Activation, GROUP, Matrix, Unit4, Unit4Minima, Unit8, Units},
+    model::{Activation, GROUP, Matrix, Unit, Unit4, Unit4Minima, Unit8, Units},
     reference::{Output, View},
 };
 
@@ -95,19 +95,12 @@ fn multiply(rounds: u64) -> i32 {
 }
 
 /// A packing of weights, read as eight rows' share of a line.
-trait Packed: Sized {
+trait Packed: Unit + Sized {
     /// The weights of elements `4j..4j+4` of block `h` in eight rows, signed.
     ///
     /// # Safety
     /// The machine must have AVX2.
     unsafe fn line(&self, eight: usize, h: usize, j: usize) -> __m256i;
-
-    fn scales(&self) -> &[[i16; 2]; GROUP];
-
-    /// What each weight of a row's block is less than its multiple of the scale.
-    fn minima(&self) -> Option<&[[i16; 2]; GROUP]> {
-        None
-    }
 }
 
 impl Packed for Unit8 {
@@ -119,10 +112,6 @@ impl Packed for Unit8 {
         let stored = unsafe { _mm256_loadu_si256(line.as_ptr().cast()) };
         _mm256_xor_si256(stored, _mm256_set1_epi8(-128))
     }
-
-    fn scales(&self) -> &[[i16; 2]; GROUP] {
-        &self.scales
-    }
 }
 
 impl Packed for Unit4 {
@@ -131,10 +120,6 @@ impl Packed for Unit4 {
     unsafe fn line(&self, eight: usize, h: usize, j: usize) -> __m256i {
         _mm256_sub_epi8(halves(&self.lines[j], eight, h), _mm256_set1_epi8(8))
     }
-
-    fn scales(&self) -> &[[i16; 2]; GROUP] {
-        &self.scales
-    }
 }
 
 impl Packed for Unit4Minima {
@@ -142,14 +127,6 @@ impl Packed for Unit4Minima {
     #[target_feature(enable = "avx2")]
     unsafe fn line(&self, eight: usize, h: usize, j: usize) -> __m256i {
         halves(&self.lines[j], eight, h)
-    }
-
-    fn scales(&self) -> &[[i16; 2]; GROUP] {
-        &self.scales
-    }
-
-    fn minima(&self) -> Option<&[[i16; 2]; GROUP]> {
-        Some(&self.minima)
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     blocks::BLOCK,
     cache::{Compressed, Part},
-    model::{GROUP, Matrix, Unit4, Unit4Minima, Unit8, Units},
+    model::{GROUP, Matrix, Unit, Unit4, Unit4Minima, Unit8, Units},
     reference::{Output, View},
 };
 
@@ -124,7 +124,7 @@ const UNITS: usize = 12;
 const ROWS: usize = 4;
 
 /// A packing of weights, read as four rows' share of a line.
-trait Packed: Sized {
+trait Packed: Unit + Sized {
     /// Where weights are read with the offset that they are stored with, the right shift of [`ActBlock::offset`] that takes it
     /// back.
     const OFFSET_SHIFT: Option<u32>;
@@ -134,13 +134,6 @@ trait Packed: Sized {
     /// # Safety
     /// The machine must have NEON.
     unsafe fn line(&self, four: usize, h: usize, j: usize) -> int8x16_t;
-
-    fn scales(&self) -> &[[i16; 2]; GROUP];
-
-    /// What each weight of a row's block is less than its multiple of the scale.
-    fn minima(&self) -> Option<&[[i16; 2]; GROUP]> {
-        None
-    }
 }
 
 impl Packed for Unit8 {
@@ -155,10 +148,6 @@ impl Packed for Unit8 {
         let stored = unsafe { vld1q_u8(line.as_ptr()) };
         vreinterpretq_s8_u8(veorq_u8(stored, vdupq_n_u8(128)))
     }
-
-    fn scales(&self) -> &[[i16; 2]; GROUP] {
-        &self.scales
-    }
 }
 
 impl Packed for Unit4 {
@@ -169,10 +158,6 @@ impl Packed for Unit4 {
     unsafe fn line(&self, four: usize, h: usize, j: usize) -> int8x16_t {
         halves(&self.lines[j], four, h)
     }
-
-    fn scales(&self) -> &[[i16; 2]; GROUP] {
-        &self.scales
-    }
 }
 
 impl Packed for Unit4Minima {
@@ -182,14 +167,6 @@ impl Packed for Unit4Minima {
     #[target_feature(enable = "neon")]
     unsafe fn line(&self, four: usize, h: usize, j: usize) -> int8x16_t {
         halves(&self.lines[j], four, h)
-    }
-
-    fn scales(&self) -> &[[i16; 2]; GROUP] {
-        &self.scales
-    }
-
-    fn minima(&self) -> Option<&[[i16; 2]; GROUP]> {
-        Some(&self.minima)
     }
 }
 

@@ -26,9 +26,17 @@ pub(crate) struct ExactBlock {
 }
 
 /// 16 rows × 2 blocks, interleaved for vector kernels.
-trait Unit {
+pub(crate) trait Unit {
     fn block(&self, row: usize, h: usize) -> Block;
     fn set_block(&mut self, row: usize, h: usize, block: &Block);
+
+    /// `[row][h]`
+    fn scales(&self) -> &[[i16; 2]; GROUP];
+
+    /// What each weight of a row's block is less than its multiple of the scale: `[row][h]`, where the packing has it.
+    fn minima(&self) -> Option<&[[i16; 2]; GROUP]> {
+        None
+    }
 }
 
 /// 16 rows × 2 blocks of int8: line `8·h + j` holds, for each of the 16 rows, elements `4j..4j+4` of block `h`. Weights are
@@ -55,6 +63,10 @@ impl Unit for Unit8 {
             line.as_chunks_mut::<4>().0[row] = four.map(|q| q as u8 ^ 0x80);
         }
         self.scales[row][h] = block.scale;
+    }
+
+    fn scales(&self) -> &[[i16; 2]; GROUP] {
+        &self.scales
     }
 }
 
@@ -96,6 +108,10 @@ impl Unit for Unit4 {
         write4::<8>(&mut self.lines, row, h, &block.q);
         self.scales[row][h] = block.scale;
     }
+
+    fn scales(&self) -> &[[i16; 2]; GROUP] {
+        &self.scales
+    }
 }
 
 /// 16 rows × 2 blocks of 4 bits with minima, stored as `q`.
@@ -118,6 +134,14 @@ impl Unit for Unit4Minima {
     fn set_block(&mut self, row: usize, h: usize, block: &Block) {
         write4::<0>(&mut self.lines, row, h, &block.q);
         (self.scales[row][h], self.minima[row][h]) = (block.scale, block.minimum);
+    }
+
+    fn scales(&self) -> &[[i16; 2]; GROUP] {
+        &self.scales
+    }
+
+    fn minima(&self) -> Option<&[[i16; 2]; GROUP]> {
+        Some(&self.minima)
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) use architecture::{Activation, Pairs};
 pub(crate) use load::{Layer, Projection, Weights};
 #[cfg(test)]
 pub(crate) use matrix::Width;
-pub(crate) use matrix::{Block, GROUP, Matrix, Unit4, Unit4Minima, Unit8, Units};
+pub(crate) use matrix::{Block, GROUP, Matrix, Unit, Unit4, Unit4Minima, Unit8, Units};
 pub(crate) use shape::Shape;
 
 use crate::{

@@ -7,7 +7,7 @@ use crate::{
         body,
         kernels::{ActBlock, Acts},
     },
-    model::{GROUP, Matrix, Unit4, Unit4Minima, Unit8, Units},
+    model::{GROUP, Matrix, Unit, Unit4, Unit4Minima, Unit8, Units},
     reference::Output,
 };
 
@@ -17,7 +17,7 @@ const TILE: usize = 4;
 const UNITS: usize = 12;
 
 /// A packing of weights, read half a unit at a time.
-trait Packed: Sized {
+trait Packed: Unit + Sized {
     /// Where weights are stored with an offset, the right shift of [`ActBlock::offset`] that takes it back.
     const OFFSET_SHIFT: Option<u32>;
 
@@ -26,13 +26,6 @@ trait Packed: Sized {
     /// # Safety
     /// The machine must have AVX-512.
     unsafe fn line(&self, h: usize, j: usize) -> __m512i;
-
-    fn scales(&self) -> &[[i16; 2]; GROUP];
-
-    /// What each weight of a row's block is less than its multiple of the scale.
-    fn minima(&self) -> Option<&[[i16; 2]; GROUP]> {
-        None
-    }
 }
 
 impl Packed for Unit8 {
@@ -44,10 +37,6 @@ impl Packed for Unit8 {
         // SAFETY: a line is 64 bytes at a multiple of 64.
         unsafe { _mm512_load_si512(self.lines[8 * h + j].as_ptr().cast()) }
     }
-
-    fn scales(&self) -> &[[i16; 2]; GROUP] {
-        &self.scales
-    }
 }
 
 impl Packed for Unit4 {
@@ -58,10 +47,6 @@ impl Packed for Unit4 {
     unsafe fn line(&self, h: usize, j: usize) -> __m512i {
         halves(&self.lines[j], h)
     }
-
-    fn scales(&self) -> &[[i16; 2]; GROUP] {
-        &self.scales
-    }
 }
 
 impl Packed for Unit4Minima {
@@ -71,14 +56,6 @@ impl Packed for Unit4Minima {
     #[target_feature(enable = "avx512f")]
     unsafe fn line(&self, h: usize, j: usize) -> __m512i {
         halves(&self.lines[j], h)
-    }
-
-    fn scales(&self) -> &[[i16; 2]; GROUP] {
-        &self.scales
-    }
-
-    fn minima(&self) -> Option<&[[i16; 2]; GROUP]> {
-        Some(&self.minima)
     }
 }
 
