@@ -9,9 +9,9 @@ import { ILanes } from "./interfaces/ILanes.sol";
 import { ILedger } from "./interfaces/ILedger.sol";
 import { ISampling } from "./interfaces/ISampling.sol";
 import { IStaking } from "./interfaces/IStaking.sol";
-import { Clock, Clocks } from "./libraries/Clocks.sol";
+import { AuditDraws } from "./libraries/AuditDraws.sol";
+import { Clocks } from "./libraries/Clocks.sol";
 import { Hashes } from "./libraries/Hashes.sol";
-import { MountainRanges } from "./libraries/MountainRanges.sol";
 import { PoolStore } from "./libraries/PoolStore.sol";
 import { AccountKind, keyOf } from "./types/Accounts.sol";
 import { Role } from "./types/Messages.sol";
@@ -121,7 +121,7 @@ contract Audits is IAudits {
         require(stored.state == AuditState.None, WrongAuditState(id, index, stored.state));
         require(keccak256(abi.encode(spans)) == r.spans, WrongSpans(id));
         PoolParams memory p = PoolStore.load(POOLS, r.pool);
-        uint256 units = _requireDrawn(p, id, index, r, spans, leaf);
+        uint256 units = AuditDraws.requireDrawn(p, _seed(p, id, r.round), index, r, spans, leaf);
         require(input.length <= p.limits.maxInputBytes, InputTooLarge(input.length, p.limits.maxInputBytes));
         require(
             keccak256(input) == leaf.request.inputHash, WrongInput(leaf.request.inputHash, keccak256(input))
@@ -240,7 +240,8 @@ contract Audits is IAudits {
 
     /// @inheritdoc IAudits
     function targetOf(uint256 id, uint32 index, Redemption calldata r) external view returns (bool, uint256) {
-        return _targetOf(PoolStore.load(POOLS, r.pool), id, index, r);
+        PoolParams memory p = PoolStore.load(POOLS, r.pool);
+        return AuditDraws.targetOf(p, _seed(p, id, r.round), index, r);
     }
 
     /// @inheritdoc IAudits
@@ -386,61 +387,6 @@ contract Audits is IAudits {
         emit RedemptionSettled(id, vesting);
     }
 
-    /// @dev The leaf is under the root of the span that the draw hit, at the place that it hit.
-    function _requireDrawn(
-        PoolParams memory p,
-        uint256 id,
-        uint32 index,
-        Redemption calldata r,
-        Span[] calldata spans,
-        Leaf calldata leaf
-    ) private view returns (uint256 units) {
-        (bool byUnit, uint256 offset) = _targetOf(p, id, index, r);
-        uint256 i;
-        while (true) {
-            uint256 length = byUnit
-                ? uint256(spans[i].units) - spans[i].unitsBefore
-                : uint256(spans[i].count) - spans[i].countBefore;
-            if (offset < length) break;
-            offset -= length;
-            ++i;
-        }
-        Span calldata span = spans[i];
-        _requireMessages(r, span, leaf);
-        units = p.units(leaf.response.promptTokens, leaf.response.outputTokens);
-        // Else a liar's stake could go to a user of its own, as compensation for a response that is too large to exist.
-        uint256 limit = _min(leaf.request.maxUnits, p.limits.maxUnits);
-        require(units <= limit, UnitsOverLimit(units, limit));
-        // One of the responses that the span paid for, with its own units of the span's.
-        bool hit = leaf.count > span.countBefore && leaf.units <= span.units
-            && span.unitsBefore + units <= leaf.units
-            && (byUnit
-                    ? leaf.units - units <= span.unitsBefore + offset
-                    && span.unitsBefore + offset < leaf.units
-                    : leaf.count == span.countBefore + offset + 1);
-        require(hit, NotDrawn(leaf.count, leaf.units));
-        bytes32 hash = Hashes.acceptedLeaf(Hashes.response(leaf.response), leaf.count, leaf.units);
-        // An output that was delivered on-chain has no root but itself.
-        require(
-            span.root == hash
-                || (leaf.count > 0
-                    && MountainRanges.holds(
-                        span.root, span.count, leaf.count - 1, hash, leaf.siblings, leaf.peaks
-                    )),
-            WrongLeaf(span.root)
-        );
-    }
-
-    function _requireMessages(Redemption calldata r, Span calldata span, Leaf calldata leaf) private view {
-        bytes32 request = Hashes.request(leaf.request);
-        require(leaf.response.request == request, WrongRequest(request, leaf.response.request));
-        require(
-            leaf.request.pool == r.pool && leaf.request.server == r.server && leaf.request.user == span.user
-                && leaf.request.lane == span.lane,
-            WrongLeaf(span.root)
-        );
-    }
-
     /// @dev The seat whose stake answers: the one that gave the response; where its stake could have left before the redemption froze
     /// it, another of the server's. A user that signs late must not be able to trap its server.
     function _answering(PoolParams memory p, Redemption calldata r, uint64 seat, uint64 standIn)
@@ -472,19 +418,6 @@ contract Audits is IAudits {
         uint256 held = LEDGER.balanceOf(r.pool, AccountKind.Seat, bytes32(uint256(seat)));
         uint256 halvings = seats == 0 ? (block.timestamp - until - 1) / p.windows.audit : 0;
         require(held >= uint256(p.prices.seatStake) >> halvings, SeatNotFull(seat));
-    }
-
-    /// @dev Uniform over the rate: the first part of it goes by number, the rest by units.
-    function _targetOf(PoolParams memory p, uint256 id, uint32 index, Redemption calldata r)
-        private
-        view
-        returns (bool byUnit, uint256 offset)
-    {
-        uint256 point =
-            uint256(keccak256(abi.encode(_seed(p, id, r.round), index))) % p.auditRate(r.count, r.units);
-        uint256 byCount = p.auditRate(r.count, 0);
-        if (point < byCount) return (false, point / p.rates.auditFixed);
-        return (true, (point - byCount) / p.rates.auditUnit);
     }
 
     function _seed(PoolParams memory p, uint256 id, uint64 round) private view returns (bytes32) {

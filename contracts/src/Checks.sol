@@ -81,7 +81,7 @@ contract Checks is SignedMessages, IChecks {
             block.timestamp <= c.ticketTime + p.windows.claim, ClaimTooLate(c.ticketTime + p.windows.claim)
         );
         uint256 freeAt = c.ticketTime + p.windows.dispute;
-        (old.seat, old.units) = (e.answer.seat, uint24(c.units));
+        (old.seat, old.units) = (e.answer.seat, uint32(c.units));
         (old.freeAt, old.state) = (uint40(freeAt), ClaimState.Pending);
         _claims[_claimId(pool, e.request.user, c.responseHash)] = old;
         _take(p, pool, e.request.user, p.check(c.units));

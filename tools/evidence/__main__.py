@@ -9,7 +9,7 @@ import sys
 
 import common
 
-PROOFS = ["slither", "coverage", "proofs", "mutants", "speed", "arithmetic", "neon", "sanitizers", "fuzz", "campaign"]
+PROOFS = ["slither", "coverage", "proofs", "conditions", "mutants", "speed", "arithmetic", "neon", "sanitizers", "fuzz", "campaign"]
 
 
 def main(chosen):

@@ -23,12 +23,14 @@ MONEY = {
     for name in (
         "Audits",
         "Checks",
+        "DisputePayouts",
         "Disputes",
         "Lanes",
         "Ledger",
         "Sampling",
         "Staking",
         "arbiters/JuryArbiter",
+        "libraries/AuditDraws",
         "libraries/Conditions",
         "libraries/Hashes",
         "libraries/Histories",
@@ -356,5 +358,5 @@ def _report(everything, judged, set_aside, seconds):
             f"- {m.id} {m.file.removeprefix('contracts/src/')}:{m.line}, `{m.function}`, {m.kind}: {change}; {r['verdict']}. "
             + known.get(m.id, "**No reason yet.**")
         )
-    holds = share >= ENOUGH and figures["survivors_without_reason"] == 0
+    holds = share >= ENOUGH and len(judged) >= SAMPLE and figures["survivors_without_reason"] == 0
     return common.report("mutants", "Mutants of the money contracts", holds, figures, "\n".join(lines), seconds)

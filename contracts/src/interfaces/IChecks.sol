@@ -18,7 +18,7 @@ interface IChecks is ISignedMessages {
     struct Claim {
         uint64 delivered; // latest round that was knowable to who brought it on-chain, or 0: its windows begin there
         uint64 seat; // the validator's
-        uint24 units;
+        uint32 units;
         uint40 freeAt;
         ClaimState state;
     }

@@ -26,22 +26,15 @@ library Clocks {
         return self.genesis + (uint256(round) - 1) * self.period;
     }
 
-    /// @notice The latest round published by now; 0 before genesis.
-    function current(Clock memory self) internal view returns (uint64) {
-        return _at(self, block.timestamp);
-    }
-
     /// @notice The latest round that somebody may know who builds this block, or leaves it out: published by `lag` after its time.
+    /// 0 before genesis.
     function knowable(Clock memory self, uint256 lag) internal view returns (uint64) {
-        return _at(self, block.timestamp + lag);
+        uint256 time = block.timestamp + lag;
+        return time < self.genesis ? 0 : uint64((time - self.genesis) / self.period + 1);
     }
 
     /// @notice The round that draws what is fixed in this block.
     function drawing(Clock memory self, uint256 lag) internal view returns (uint64) {
         return self.knowable(lag) + 2;
-    }
-
-    function _at(Clock memory self, uint256 time) private pure returns (uint64) {
-        return time < self.genesis ? 0 : uint64((time - self.genesis) / self.period + 1);
     }
 }

@@ -168,7 +168,7 @@ library Conditions {
             && p.windows.exit >= uint256(p.windows.voucher) + checking + p.windows.claim + p.windows.lag
             && p.windows.claim >= checking && p.windows.dispute >= uint256(p.windows.claim) + p.windows.answer
             && p.windows.answer > 0 && p.windows.publish > 0 && p.windows.commit > 0 && p.windows.propose > 0
-            && p.windows.request > 0 && (!p.isAudited() || p.windows.audit > 0);
+            && p.windows.request > 0 && p.windows.voucher > 0 && (!p.isAudited() || p.windows.audit > 0);
     }
 
     /// @dev A dispute, one answer, and what claims may take within any voucher's lifetime, which touches two of their periods.

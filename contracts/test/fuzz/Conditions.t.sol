@@ -218,6 +218,8 @@ contract ConditionsTest is AssayTest {
         _refused(Condition.Windows);
         p.windows.request = 0;
         _refused(Condition.Windows);
+        p.windows.voucher = 0;
+        _refused(Condition.Windows);
         // Slower beacons need longer windows: 11 rounds of margin.
         PoolParams memory given = p;
         vm.expectRevert(abi.encodeWithSelector(Conditions.PoolRefused.selector, Condition.Windows));

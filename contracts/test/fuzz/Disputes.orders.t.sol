@@ -3,12 +3,13 @@ pragma solidity 0.8.37;
 
 import { IArbiter } from "../../src/interfaces/IArbiter.sol";
 import { IDisputes } from "../../src/interfaces/IDisputes.sol";
+import { IStaking } from "../../src/interfaces/IStaking.sol";
 import { AccountKind } from "../../src/types/Accounts.sol";
-import { Evidence } from "../../src/types/Messages.sol";
+import { Evidence, Voucher } from "../../src/types/Messages.sol";
 import { CaseTest } from "../utils/CaseTest.sol";
 
-/// @dev Disputes over one response in any order of openings, publications, verdicts, convictions elsewhere and endings: every
-/// one ends, money is conserved, nothing waits for nobody, and nobody who was right is convicted.
+/// @dev Disputes over one response in any order of openings, publications, verdicts, convictions elsewhere and endings, with
+/// redemptions, new keys, unbonding and attempts to take stake and rewards away in between: every one ends, money is conserved, nothing waits for nobody, and nobody who was right is convicted.
 contract DisputesOrdersTest is CaseTest {
     struct Dispute {
         uint256 id;
@@ -26,6 +27,7 @@ contract DisputesOrdersTest is CaseTest {
     bool private _elsewhereDone;
     uint256 private _dismissed;
     uint256 private _rejected;
+    uint64[2] private _redeemed;
 
     /// forge-config: default.fuzz.runs = 192
     function testFuzz_EveryOrderEndsAndConserves(uint256 seed, bool liar, bool secondLiar) public {
@@ -60,8 +62,45 @@ contract DisputesOrdersTest is CaseTest {
             _decide();
         } else if (move == 11 && pick < 4) {
             _convictElsewhere();
+        } else if (move == 11) {
+            _live(pick);
         } else {
             _end(pick);
+        }
+    }
+
+    /// @dev What goes on besides: of the accused server, and of another.
+    function _live(uint256 pick) private {
+        IStaking.Server memory s = staking.serverOf(pool, servers[0]);
+        bool held = s.freezes != 0 || s.convicted;
+        if (pick < 7) {
+            uint256 server = pick & 1;
+            uint64 n = ++_redeemed[server];
+            (Voucher[] memory vouchers, bytes[] memory signatures) =
+                batchOf(voucher(server, 5, n, n, n * 100));
+            try lanes.redeem(pool, servers[server], vouchers, signatures) { }
+            catch {
+                assertTrue(server == 0 && s.convicted, "only a convicted server earns nothing");
+            }
+        } else if (pick == 7) {
+            vm.prank(servers[0]);
+            staking.setKey(pool, makeAddr("another key"));
+        } else if (pick < 10) {
+            vm.prank(servers[0]);
+            try staking.unbond(pool, 1) { } catch { }
+        } else if (pick < 12) {
+            vm.prank(servers[0]);
+            try staking.withdraw(pool, 1) {
+                assertFalse(held, "6: stake left that an open dispute may take");
+            } catch { }
+        } else if (pick < 14) {
+            uint32[] memory epochs = new uint32[](1);
+            epochs[0] = params.epochOf(block.timestamp) - 1;
+            try lanes.release(pool, servers[0], epochs) {
+                assertFalse(held, "6: rewards left that an open dispute may forfeit");
+            } catch { }
+        } else {
+            skip(params.windows.epoch);
         }
     }
 

@@ -115,8 +115,9 @@ abstract contract DisputePlayers is AuditPlayers {
             }
         }
         assertEq(staking.seatOf(pool, r.serverSeat).disputes, 0);
-        // A response of this second could be disputed until then.
-        vm.warp(beacon.timeOf(params.ticketRound(beacon.roundAt(_now()))) + params.windows.dispute + 1);
+        // What is delivered in this second can be disputed until then.
+        uint256 lastTicket = beacon.timeOf(params.ticketRound(beacon.roundAt(_now() + params.windows.lag)));
+        vm.warp(lastTicket + params.windows.dispute + 1);
         (uint256 held, uint256 burnt) = (seatBalance(r.serverSeat), burnBalance());
         disputes.resolve(c.id, r);
         (c.over, c.settled) = (true, true);

@@ -3,10 +3,17 @@ pragma solidity 0.8.37;
 
 import { IAudits } from "../../src/interfaces/IAudits.sol";
 import { ILanes } from "../../src/interfaces/ILanes.sol";
+import { ISampling } from "../../src/interfaces/ISampling.sol";
 import { IStaking } from "../../src/interfaces/IStaking.sol";
 import { Hashes } from "../../src/libraries/Hashes.sol";
-import { AccountKind } from "../../src/types/Accounts.sol";
-import { Delivery, Evidence, InferenceRequest, Voucher } from "../../src/types/Messages.sol";
+import { AccountKind, Posting, keyOf } from "../../src/types/Accounts.sol";
+import {
+    Delivery,
+    Evidence,
+    InferenceRequest,
+    InferenceResponse,
+    Voucher
+} from "../../src/types/Messages.sol";
 import { HonestPlayers } from "./HonestPlayers.sol";
 import { Players } from "./Players.sol";
 
@@ -204,6 +211,55 @@ contract Handler is HonestPlayers {
             assertFalse(free);
             ++count["withdraw refused"];
         }
+    }
+
+    // ----------------------------------------------------------------------------------------------------- trespass
+
+    /// @dev What only modules may do, tried by a player; and questions of its own to the arbiter and to the core of audits, which are
+    /// open to everybody and concern nobody else.
+    function trespass(uint256 pick, uint256 amount) external move(pick) {
+        uint64 seat = uint64(pick % seats) + 1;
+        address server = servers[pick % servers.length];
+        amount = bound(amount, 0, 1_000_000);
+        bytes32 own = keccak256(abi.encode("trespass", ++_sequence));
+        vm.startPrank(user);
+        _trespassMoney(server, amount);
+        _refused(
+            address(staking), abi.encodeCall(staking.accuse, (pool, seat, pick & 1 == 0)), "only disputes"
+        );
+        _refused(
+            address(staking), abi.encodeCall(staking.freeze, (pool, server, pick & 1 == 0)), "only modules"
+        );
+        _refused(address(staking), abi.encodeCall(staking.convict, (pool, server)), "only disputes");
+        _refused(address(staking), abi.encodeCall(staking.slash, (pool, seat, own)), "only modules");
+        _refused(address(staking), abi.encodeCall(staking.fine, (pool, seat)), "only modules");
+        InferenceRequest memory request;
+        InferenceResponse memory response;
+        _refused(address(checks), abi.encodeCall(checks.deliver, (request, response, "")), "only lanes");
+        _refused(address(checks), abi.encodeCall(checks.replace, (pool, user, own)), "only disputes");
+        _refused(
+            address(disputes), abi.encodeCall(disputes.setAside, (pool, seat, own, amount)), "only audits"
+        );
+        sampling.open(own, ISampling.Assertion(pool, server, own, own));
+        arbiter.open(pool, own);
+        if (pick & 1 == 0) arbiter.close(own);
+        vm.stopPrank();
+        ++count["trespass"];
+    }
+
+    function _trespassMoney(address server, uint256 amount) private {
+        bytes32 mine = keyOf(user);
+        bytes memory call =
+            abi.encodeCall(ledger.move, (pool, AccountKind.Burn, 0, AccountKind.Free, mine, amount));
+        _refused(address(ledger), call, "only modules move money");
+        call = abi.encodeCall(ledger.move, (pool, AccountKind.Free, mine, AccountKind.Bond, mine, amount));
+        _refused(address(ledger), call, "nor one's own");
+        Posting[] memory own = new Posting[](1);
+        own[0] = Posting(AccountKind.Free, mine, amount);
+        _refused(address(ledger), abi.encodeCall(ledger.post, (pool, own, own)), "only modules post");
+        uint32 epoch = params.epochOf(_now());
+        _refused(address(lanes), abi.encodeCall(lanes.vest, (pool, server, epoch, amount)), "only audits");
+        _refused(address(lanes), abi.encodeCall(lanes.forfeit, (pool, server)), "only modules");
     }
 
     // -------------------------------------------------------------------------------------------------- redemptions

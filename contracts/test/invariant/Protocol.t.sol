@@ -11,7 +11,7 @@ abstract contract Campaign is Test {
     function _begin(bool audited) internal {
         watch = new Watch(audited);
         watch.setUp();
-        bytes4[] memory selectors = new bytes4[](27);
+        bytes4[] memory selectors = new bytes4[](28);
         selectors[0] = watch.deposit.selector;
         selectors[1] = watch.depart.selector;
         selectors[2] = watch.flush.selector;
@@ -39,6 +39,7 @@ abstract contract Campaign is Test {
         selectors[24] = watch.finishAudit.selector;
         selectors[25] = watch.meddle.selector;
         selectors[26] = watch.fundAudits.selector;
+        selectors[27] = watch.trespass.selector;
         targetContract(address(watch));
         targetSelector(FuzzSelector({ addr: address(watch), selectors: selectors }));
     }
@@ -138,7 +139,8 @@ contract ProtocolInvariantTest is Campaign {
             "finish audit",
             "fund audits",
             "an honest server pays for its audits",
-            "meddle"
+            "meddle",
+            "trespass"
         ];
         vm.setEnv("ASSAY_INVARIANT_RUNS", "0");
         for (uint256 i; i < moves.length; ++i) {

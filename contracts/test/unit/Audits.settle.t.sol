@@ -429,8 +429,8 @@ contract AuditsSettleTest is AuditTest {
         r.serverSubject = Hashes.responseSubject(first.response);
         r.serverCommitment = first.response.commitment;
         (r.lane, r.sequence, r.units, r.outputTokens) = (9, 1, 210, 100);
-        // A response of this second could be disputed until then.
-        uint256 lastTicket = beacon.timeOf(params.ticketRound(nowRound()));
+        // What is delivered in this second can be disputed until then.
+        uint256 lastTicket = beacon.timeOf(params.ticketRound(knowableRound()));
         assertEq(balanceOf(AccountKind.Vesting, servers[0]), 0, "the reward is burnt at once");
         validated(job.id, 0, a);
         uint256 burnt = burnBalance();

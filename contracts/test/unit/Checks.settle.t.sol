@@ -6,6 +6,7 @@ import { IDisputes } from "../../src/interfaces/IDisputes.sol";
 import { Hashes } from "../../src/libraries/Hashes.sol";
 import { AccountKind } from "../../src/types/Accounts.sol";
 import { Evidence } from "../../src/types/Messages.sol";
+import { PoolParams } from "../../src/types/PoolParams.sol";
 import { AssayTest } from "../utils/AssayTest.sol";
 
 contract ChecksSettleTest is AssayTest {
@@ -101,5 +102,55 @@ contract ChecksSettleTest is AssayTest {
     function test_RevertWhen_NoModuleReplaces() public {
         vm.expectRevert(abi.encodeWithSelector(IChecks.NotModule.selector, address(this)));
         checks.replace(pool, user, response);
+    }
+}
+
+/// @dev The largest response that any pool may allow, 2^24 units, at prices that suit it.
+contract ChecksLargestTest is AssayTest {
+    uint256 private constant LARGEST = 1 << 24;
+    uint32 private constant TOKENS = uint32((LARGEST - 10) / 2);
+
+    function poolParams() internal view override returns (PoolParams memory p) {
+        p = super.poolParams();
+        p.limits.maxUnits = uint32(LARGEST);
+        (p.prices.jurorPay, p.prices.jurorPenalty, p.prices.seatFloat) = (18_000_000, 18_000_000, 24_000_000);
+        (p.prices.seatStake, p.prices.minBond) = (6_000_000_000, 2_000_000_000);
+    }
+
+    function setUp() public override {
+        super.setUp();
+        ledger.deposit(pool, user, 3_000_000_000);
+        vm.prank(user);
+        lanes.fund(pool, 0, 3_000_000_000);
+    }
+
+    function _claimed(uint256 server) private returns (Evidence memory e) {
+        e = drawn(server, 1, TOKENS, RIGHT, RIGHT);
+        assertEq(units(e), LARGEST);
+        checks.claim(e);
+        assertEq(ledger.balanceOf(pool, AccountKind.Claim, 0), params.check(LARGEST));
+    }
+
+    function test_TheLargestCheckIsPaidInFull() public {
+        Evidence memory e = _claimed(0);
+        address validator = servers[serverOfSeat(e.answer.seat)];
+        uint256 free = balanceOf(AccountKind.Free, validator);
+        uint256 balance = balanceOf(AccountKind.Balance, user);
+        skip(params.windows.dispute + 1);
+        checks.settle(pool, user, Hashes.response(e.response));
+        assertEq(balanceOf(AccountKind.Free, validator), free + params.checkPay(LARGEST));
+        assertEq(balanceOf(AccountKind.Balance, user), balance + params.discountOf(LARGEST));
+        assertEq(ledger.balanceOf(pool, AccountKind.Claim, 0), 0, "nothing stays behind");
+    }
+
+    function test_TheLargestVoidCheckComesBackInFull() public {
+        Evidence memory e = _claimed(0);
+        uint256 held = balanceOf(AccountKind.Check, user);
+        vm.prank(address(disputes));
+        staking.convict(pool, servers[serverOfSeat(e.answer.seat)]);
+        skip(params.windows.dispute + 1);
+        checks.settle(pool, user, Hashes.response(e.response));
+        assertEq(balanceOf(AccountKind.Check, user), held + params.check(LARGEST));
+        assertEq(ledger.balanceOf(pool, AccountKind.Claim, 0), 0, "nothing stays behind");
     }
 }

@@ -8,7 +8,7 @@ import { ILanes } from "../../src/interfaces/ILanes.sol";
 import { IStaking } from "../../src/interfaces/IStaking.sol";
 import { Hashes } from "../../src/libraries/Hashes.sol";
 import { AccountKind } from "../../src/types/Accounts.sol";
-import { Evidence, Finish, Voucher } from "../../src/types/Messages.sol";
+import { Delivery, Evidence, Finish, Role, Voucher } from "../../src/types/Messages.sol";
 import { CaseTest } from "../utils/CaseTest.sol";
 
 /// @dev Two responses to one request: proven by the two signatures, paid out of what other disputes leave.
@@ -41,7 +41,7 @@ contract DisputesEquivocationTest is CaseTest {
             a.request, a.response, a.responseSignature, b.response, b.responseSignature
         );
         p.r = accusationOf(a, finder);
-        p.until = beacon.timeOf(params.ticketRound(nowRound())) + params.windows.dispute;
+        p.until = beacon.timeOf(params.ticketRound(knowableRound())) + params.windows.dispute;
     }
 
     function _proven(uint64 sequence, address finder) private returns (Proof memory) {
@@ -73,7 +73,7 @@ contract DisputesEquivocationTest is CaseTest {
         uint256 vesting = balanceOf(AccountKind.Vesting, servers[0]);
         uint256 burnt = burnBalance();
         (Evidence memory a, Evidence memory b) = _two(0, 1);
-        uint256 until = beacon.timeOf(params.ticketRound(nowRound())) + params.windows.dispute;
+        uint256 until = beacon.timeOf(params.ticketRound(knowableRound())) + params.windows.dispute;
         IDisputes.Record memory r = accusationOf(a, stranger);
         vm.expectEmit(address(staking));
         emit IStaking.ServerConvicted(pool, servers[0]);
@@ -274,6 +274,32 @@ contract DisputesEquivocationTest is CaseTest {
         isState(p.id, IDisputes.State.Closed);
         settleAllJurors(r.response, 1);
         nothingWaits();
+    }
+
+    /// @dev What was delivered in the proof's block has the latest ticket of all.
+    function test_DisputesOverADeliveredOutputComeBeforeTheProofToo() public {
+        Delivery memory d;
+        d.output = new bytes(400);
+        (d.request, d.response) =
+        (answered(0, 7, 9, 100, WRONG).request, answered(0, 7, 9, 100, WRONG).response);
+        d.response.outputHash = keccak256(bytes.concat(Hashes.OUTPUT, d.output));
+        d.response.commitment =
+            Hashes.commitment(Role.Server, servers[0], Hashes.responseSubject(d.response), WRONG);
+        d.requestSignature = signed(userKey, Hashes.request(d.request));
+        d.responseSignature = signed(serverKeys[0], Hashes.response(d.response));
+        vm.prank(servers[0]);
+        lanes.deliver(d);
+        Proof memory p = _proven(1, servers[0]);
+        uint256 last = beacon.timeOf(params.ticketRound(knowableRound())) + params.windows.dispute;
+        assertEq(p.until, last);
+        vm.warp(last);
+        _tooEarly(p);
+        vm.prank(stranger);
+        uint256 id = disputes.accuse(d.request, d.response, d.responseSignature);
+        skip(1);
+        vm.expectRevert(abi.encodeWithSelector(IDisputes.DisputesOpen.selector, 1, 1));
+        _resolve(p);
+        isState(id, IDisputes.State.Opened);
     }
 
     function test_AfterARejectedDisputeTheProofTakesTheStake() public {

@@ -3,11 +3,14 @@ pragma solidity 0.8.37;
 
 import { IAudits } from "../../src/interfaces/IAudits.sol";
 import { IBeacon } from "../../src/interfaces/IBeacon.sol";
+import { IChecks } from "../../src/interfaces/IChecks.sol";
 import { IDisputes } from "../../src/interfaces/IDisputes.sol";
 import { IDrandBeacon } from "../../src/interfaces/IDrandBeacon.sol";
+import { ILanes } from "../../src/interfaces/ILanes.sol";
+import { Clocks } from "../../src/libraries/Clocks.sol";
 import { Hashes } from "../../src/libraries/Hashes.sol";
 import { AccountKind } from "../../src/types/Accounts.sol";
-import { Evidence } from "../../src/types/Messages.sol";
+import { Evidence, Voucher } from "../../src/types/Messages.sol";
 import { AuditTest } from "../utils/AuditTest.sol";
 import { DrandVectors } from "../utils/DrandVectors.sol";
 import { Shipped } from "../utils/Shipped.sol";
@@ -51,6 +54,37 @@ contract DrandBeaconPoolTest is AuditTest {
         drand.submit(round, chain.signatures[round - 1]);
         vm.warp(present);
         return drand.randomness(round);
+    }
+
+    /// @dev Before the first round there is none that a message could be signed in.
+    function test_RevertWhen_MessagesComeBeforeTheFirstRound() public {
+        vm.warp(chain.genesis - 1);
+        assertEq(nowRound(), 0);
+        Evidence memory e = answered(0, 7, 1, 100, RIGHT);
+        vm.expectRevert(abi.encodeWithSelector(Clocks.RoundZero.selector));
+        disputes.accuse(e.request, e.response, e.responseSignature);
+        e.request.round = 1;
+        _respondIn(e, 1);
+        vm.expectRevert(abi.encodeWithSelector(IChecks.RoundFromFuture.selector, 1));
+        disputes.accuse(e.request, e.response, e.responseSignature);
+        Voucher memory v = voucher(0, 7, 1, 1, 210);
+        for (uint64 round; round < 2; ++round) {
+            v.round = round;
+            (Voucher[] memory vouchers, bytes[] memory signatures) = batchOf(v);
+            vm.expectRevert(
+                round == 0
+                    ? abi.encodeWithSelector(Clocks.RoundZero.selector)
+                    : abi.encodeWithSelector(ILanes.VoucherFromFuture.selector, 1)
+            );
+            vm.prank(servers[0]);
+            lanes.redeem(pool, servers[0], vouchers, signatures);
+        }
+    }
+
+    function _respondIn(Evidence memory e, uint64 round) private view {
+        e.response.round = round;
+        e.response.request = Hashes.request(e.request);
+        e.responseSignature = signed(serverKeys[0], Hashes.response(e.response));
     }
 
     function test_AWrongAnswerIsConvictedByRealRounds() public {

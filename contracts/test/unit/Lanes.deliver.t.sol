@@ -5,6 +5,7 @@ import { ISignedMessages } from "../../src/interfaces/ISignedMessages.sol";
 import { IChecks } from "../../src/interfaces/IChecks.sol";
 import { IDisputes } from "../../src/interfaces/IDisputes.sol";
 import { ILanes } from "../../src/interfaces/ILanes.sol";
+import { Clocks } from "../../src/libraries/Clocks.sol";
 import { Hashes } from "../../src/libraries/Hashes.sol";
 import { AccountKind } from "../../src/types/Accounts.sol";
 import { Cancel, Delivery, Evidence, Finish, Role, Voucher } from "../../src/types/Messages.sol";
@@ -244,6 +245,9 @@ contract LanesDeliverTest is CaseTest {
         d.request.round = nowRound() + 1;
         _sign(d, d.output, RIGHT);
         _refused(d, abi.encodeWithSelector(ILanes.RoundFromFuture.selector, nowRound() + 1));
+        d.request.round = 0;
+        _sign(d, d.output, RIGHT);
+        _refused(d, abi.encodeWithSelector(Clocks.RoundZero.selector));
     }
 
     /// @dev A server that ends an output early by itself and says that the user wanted it is not paid.
@@ -274,6 +278,11 @@ contract LanesDeliverTest is CaseTest {
         _sign(d, d.output, RIGHT);
         d.cancelSignature = signed(userKey, d.response.cancel);
         _refused(d, abi.encodeWithSelector(ILanes.RoundFromFuture.selector, nowRound() + 1));
+        d.cancel.round = 0;
+        d.response.cancel = Hashes.cancel(d.cancel);
+        _sign(d, d.output, RIGHT);
+        d.cancelSignature = signed(userKey, d.response.cancel);
+        _refused(d, abi.encodeWithSelector(Clocks.RoundZero.selector));
     }
 
     function test_ACancelledOutputIsDeliveredWithTheUsersCancel() public {

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import { ECDSA } from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import { ISignedMessages } from "../../src/interfaces/ISignedMessages.sol";
 import { ILanes } from "../../src/interfaces/ILanes.sol";
+import { Clocks } from "../../src/libraries/Clocks.sol";
 import { Hashes } from "../../src/libraries/Hashes.sol";
 import { AccountKind } from "../../src/types/Accounts.sol";
 import { Voucher } from "../../src/types/Messages.sol";
@@ -96,6 +97,8 @@ contract LanesRedeemTest is AssayTest {
         Voucher memory v = voucher(0, 7, 5, 2, 300);
         v.round += 1;
         _refused(v, abi.encodeWithSelector(ILanes.VoucherFromFuture.selector, v.round));
+        v.round = 0;
+        _refused(v, abi.encodeWithSelector(Clocks.RoundZero.selector));
     }
 
     function test_RevertWhen_TheListsDifferInLength() public {

@@ -278,17 +278,47 @@ contract SignaturesTest is CaseTest {
 
     // ------------------------------------------------------------------------------------------------------- places
 
-    /// @dev Another chain, another deployment, another protocol: another domain.
-    function test_RevertWhen_SignedInAnotherDomain() public {
-        Voucher memory v = voucher(0, 7, 1, 1, 100);
+    /// @dev Another chain, another deployment, another version or protocol, none.
+    function _otherDomains() private view returns (bytes32[5] memory) {
         bytes32 type_ = Hashes.DOMAIN_TYPE;
-        bytes32[5] memory domains = [
+        return [
             Hashes.domain(block.chainid + 1, address(ledger)),
             Hashes.domain(block.chainid, address(lanes)),
             keccak256(abi.encode(type_, keccak256("Assay"), keccak256("2"), block.chainid, address(ledger))),
             keccak256(abi.encode(type_, keccak256("assay"), keccak256("1"), block.chainid, address(ledger))),
             bytes32(0)
         ];
+    }
+
+    function _signedIn(bytes32 domain, uint256 key, bytes32 structHash) private pure returns (bytes memory) {
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, Hashes.typed(domain, structHash));
+        return abi.encodePacked(r, s, v);
+    }
+
+    function test_RevertWhen_EvidenceIsSignedInAnotherDomain() public {
+        Evidence memory e = drawn(0, 1, RIGHT, RIGHT);
+        checks.verify(e);
+        bytes32[5] memory domains = _otherDomains();
+        uint256 validatorKey = serverKeys[serverOfSeat(e.answer.seat)];
+        for (uint256 i; i < domains.length; ++i) {
+            Evidence memory bad = copied(e);
+            bad.responseSignature = _signedIn(domains[i], serverKeys[0], Hashes.response(e.response));
+            vm.expectPartialRevert(ISignedMessages.WrongSigner.selector);
+            checks.verify(bad);
+            bad = copied(e);
+            bad.challengeSignature = _signedIn(domains[i], userKey, Hashes.challenge(e.challenge));
+            vm.expectPartialRevert(ISignedMessages.WrongSigner.selector);
+            checks.verify(bad);
+            bad = copied(e);
+            bad.answerSignature = _signedIn(domains[i], validatorKey, Hashes.answer(e.answer));
+            vm.expectPartialRevert(ISignedMessages.WrongSigner.selector);
+            checks.verify(bad);
+        }
+    }
+
+    function test_RevertWhen_SignedInAnotherDomain() public {
+        Voucher memory v = voucher(0, 7, 1, 1, 100);
+        bytes32[5] memory domains = _otherDomains();
         for (uint256 i; i < domains.length; ++i) {
             bytes32 hash = Hashes.typed(domains[i], Hashes.voucher(v));
             (uint8 v_, bytes32 r, bytes32 s) = vm.sign(userKey, hash);

@@ -232,7 +232,7 @@ abstract contract AssayTest is Test {
             round: nowRound(),
             inputHash: keccak256(INPUT),
             ticketNonceHash: 0,
-            maxUnits: 1_000,
+            maxUnits: params.limits.maxUnits,
             deadline: uint64(block.timestamp + 30)
         });
         respond(e, server, outputTokens, digest);
@@ -258,9 +258,19 @@ abstract contract AssayTest is Test {
     /// up to the validator's answer, with `digest`. Moves time to the ticket's round.
     function drawn(uint256 server, uint64 sequence, bytes32 digest, bytes32 validatorDigest)
         internal
-        returns (Evidence memory e)
+        returns (Evidence memory)
     {
-        e = answered(server, 7, sequence, 100, digest);
+        return drawn(server, sequence, 100, digest, validatorDigest);
+    }
+
+    function drawn(
+        uint256 server,
+        uint64 sequence,
+        uint32 outputTokens,
+        bytes32 digest,
+        bytes32 validatorDigest
+    ) internal returns (Evidence memory e) {
+        e = answered(server, 7, sequence, outputTokens, digest);
         uint64 ticketRound = params.ticketRound(e.response.round);
         bytes32 randomness = setRound(ticketRound, keccak256(abi.encode("round", ticketRound)));
         uint32 epoch = params.epochOf(beacon.timeOf(ticketRound));
@@ -269,7 +279,7 @@ abstract contract AssayTest is Test {
         for (uint256 i;; ++i) {
             nonce = keccak256(abi.encode("nonce", i));
             e.request.ticketNonceHash = keccak256(abi.encode(nonce));
-            respond(e, server, 100, digest);
+            respond(e, server, outputTokens, digest);
             bytes32 ticket = Hashes.ticket(randomness, Hashes.response(e.response), nonce);
             if (!Hashes.isDrawn(ticket, params.challengeRate(units(e)))) continue;
             uint256 place = Hashes.draw(

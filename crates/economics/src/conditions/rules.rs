@@ -189,6 +189,7 @@ fn windows(p: &PoolParams, s: &Symbols, period: u64) -> Vec<Inequality> {
         more("commit > 0", Seconds, whole(w.commit), whole(0)),
         more("propose > 0", Seconds, whole(w.propose), whole(0)),
         more("request > 0", Seconds, whole(w.request), whole(0)),
+        more("voucher > 0", Seconds, whole(w.voucher), whole(0)),
     ];
     if s.is_audited() {
         all.push(more("audit > 0", Seconds, whole(w.audit), whole(0)));
