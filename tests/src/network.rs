@@ -229,6 +229,30 @@ impl Network {
         Ok(text.trim().parse()?)
     }
 
+    /// JSON-RPC of its chain.
+    pub fn rpc_url(&self) -> &str {
+        &self.description.rpc
+    }
+
+    /// The file with the contracts' addresses.
+    pub fn deployment(&self) -> &Path {
+        &self.description.deployment
+    }
+
+    /// Calls a method of anvil's own.
+    ///
+    /// # Errors
+    /// The chain does not answer, or refuses.
+    pub async fn rpc(&self, method: &str, params: serde_json::Value) -> Result<()> {
+        let body = serde_json::json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let reply: serde_json::Value = client.post(self.rpc_url()).json(&body).send().await?.json().await?;
+        if let Some(error) = reply.get("error") {
+            bail!("{method}: {error}");
+        }
+        Ok(())
+    }
+
     /// What a process has logged so far.
     ///
     /// # Errors

@@ -40,6 +40,9 @@ enum Command {
     /// Create or show a pool.
     #[command(subcommand)]
     Pool(commands::pool::Command),
+    /// Move an account's money: deposit, fund, exit, buy and leave seats.
+    #[command(subcommand)]
+    Account(commands::account::Command),
     /// Serve a model in a pool.
     Server(commands::server::Args),
     /// Serve the OpenAI-compatible API.
@@ -78,6 +81,7 @@ fn run(cli: Cli) -> eyre::Result<()> {
             Command::Doctor(args) => commands::doctor::run(&args),
             Command::Economics(command) => commands::economics::run(command),
             Command::Pool(command) => commands::pool::run(command).await,
+            Command::Account(command) => commands::account::run(command).await,
             Command::Server(args) => commands::server::run(args).await,
             Command::Gateway(args) => commands::gateway::run(args).await,
             Command::Beacon(args) => commands::beacon::run(args).await,

@@ -1,5 +1,6 @@
 //! One command a file.
 
+pub(crate) mod account;
 pub(crate) mod ask;
 pub(crate) mod beacon;
 pub(crate) mod bench;
