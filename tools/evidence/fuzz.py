@@ -16,6 +16,8 @@ CARGO_FUZZ = "0.13.2"
 PART = 120
 # Seconds that an input may take, and MiB that the fuzzer may.
 LIMITS = ["-timeout=60", "-rss_limit_mb=4096"]
+# More to begin from than is replayed in CI: a small model of every family.
+SEEDS = {"gguf_loader": [ROOT / "tests/vectors/families"]}
 
 
 def prove(seconds="600"):
@@ -81,7 +83,8 @@ def _fuzz(target, program, seconds, sources):
         part = min(PART, seconds - done["seconds"])
         say(f"fuzz: {target}, {done['seconds']} of {seconds} s")
         command = [program, f"-max_total_time={part}", "-print_final_stats=1", f"-artifact_prefix={found}/", *LIMITS]
-        code, output = common.run([*command, corpus, ROOT / "fuzz/corpus" / target], log=home / "last.log")
+        seeds = [ROOT / "fuzz/corpus" / target, *SEEDS.get(target, [])]
+        code, output = common.run([*command, corpus, *seeds], log=home / "last.log")
         edges, runs = re.findall(r" cov: (\d+)", output), re.search(r"number_of_executed_units: (\d+)", output)
         # A slow input is none: a busy machine makes any input slow.
         done["findings"] = sorted(file.name for file in found.iterdir() if not file.name.startswith("slow-unit-"))

@@ -77,6 +77,9 @@ pub(crate) struct Scheduler {
     running: Vec<Sequence>,
     pages: Pages,
     outputs: Outputs,
+    /// Positions computed so far.
+    #[cfg(test)]
+    pub(crate) computed: usize,
 }
 
 impl Scheduler {
@@ -97,7 +100,15 @@ impl Scheduler {
             running: Vec::new(),
             pages: Pages::default(),
             outputs: Outputs::default(),
+            #[cfg(test)]
+            computed: 0,
         }
+    }
+
+    /// Nonces of the requests in the batch.
+    #[cfg(test)]
+    pub(crate) fn admitted(&self) -> Vec<[u8; 16]> {
+        self.running.iter().map(|sequence| sequence.job.input.nonce).collect()
     }
 
     pub(crate) fn push(&mut self, job: Job) {
@@ -141,6 +152,10 @@ impl Scheduler {
             .iter_mut()
             .map(|(cache, tokens, last)| Work { cache, tokens, wanted: usize::from(*last) })
             .collect();
+        #[cfg(test)]
+        {
+            self.computed += work.iter().map(|work| work.tokens.len()).sum::<usize>();
+        }
         self.runner.step(&self.model, &mut work, &mut self.outputs);
         self.publish_pages(&stepped);
         self.emit(&stepped);

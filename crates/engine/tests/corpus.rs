@@ -32,7 +32,7 @@ fn every_input_holds() {
     }
 }
 
-/// Small models of every weight type and tokenizer.
+/// Small models of some weight types and both tokenizers; the others are in tests/vectors/families.
 fn models() -> Vec<(String, Vec<u8>)> {
     let tiny = Dims {
         architecture: "llama",

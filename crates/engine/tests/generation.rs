@@ -178,6 +178,11 @@ fn golden_digests() {
     }
     let got = json!({ "arithmetic_version": assay_protocol::ARITHMETIC_VERSION, "models": models });
     if std::env::var_os("ASSAY_BLESS").is_some() {
+        let old: Value = serde_json::from_str(&std::fs::read_to_string(GOLDEN).unwrap()).unwrap();
+        assert!(
+            old == got || old["arithmetic_version"] != got["arithmetic_version"],
+            "other results under the same arithmetic version: raise assay_protocol::ARITHMETIC_VERSION first"
+        );
         std::fs::write(GOLDEN, serde_json::to_string_pretty(&got).unwrap() + "\n").unwrap();
     }
     let expected: Value = serde_json::from_str(&std::fs::read_to_string(GOLDEN).unwrap()).unwrap();

@@ -7,7 +7,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use assay_engine::Model;
+use assay_engine::{Meter, Model, Options};
 
 #[allow(dead_code)]
 #[path = "../src/tests/gguf_file.rs"]
@@ -40,12 +40,14 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Loads a file; says whether that worked and what it took at most.
+/// Loads a file; says whether that worked and what it took at most, with the weights, which are no allocator's.
 fn load(bytes: &[u8]) -> (bool, usize) {
     let before = NOW.load(Relaxed);
     PEAK.store(before, Relaxed);
-    let loaded = Model::from_bytes(bytes).is_ok();
-    (loaded, PEAK.load(Relaxed) - before)
+    let loaded = Model::from_bytes(bytes);
+    let peak = PEAK.load(Relaxed) - before;
+    let weights = loaded.as_ref().ok().and_then(|model| Meter::new(model, Options::default()));
+    (loaded.is_ok(), peak + weights.map_or(0, |meter| meter.weight_bytes() as usize))
 }
 
 fn small() -> GgufFile {

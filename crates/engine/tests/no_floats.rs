@@ -30,7 +30,9 @@ fn scan(folder: &Path, seen: &mut usize) {
 
 #[test]
 fn sources_name_no_float_type() {
-    let mut seen = 0;
-    scan(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut seen);
+    let (mut seen, here) = (0, Path::new(env!("CARGO_MANIFEST_DIR")));
+    scan(&here.join("src"), &mut seen);
     assert!(seen > 20, "only {seen} files found");
+    // Canonical inputs and digests.
+    scan(&here.join("../protocol/src"), &mut seen);
 }

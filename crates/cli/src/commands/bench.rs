@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use assay_engine::{Backend, Engine, Generation, Meter, Model, Options};
-use assay_protocol::{InferenceInput, Sampling};
+use assay_protocol::{InferenceInput, Sampling, WorkDigest};
 use eyre::{Context, Result, bail};
 use serde::Serialize;
 
@@ -70,6 +70,8 @@ struct Case {
     decode_of_bandwidth: f64,
     /// Of the peak of multiplications, the share that prefill reaches.
     prefill_of_peak: f64,
+    /// Of the time of decoding, the share that the work digest takes.
+    work_digest_share: f64,
 }
 
 /// Tokens a second, all requests of the batch together.
@@ -153,6 +155,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     } else if let Some(bytes) = report.peak_memory_bytes {
         let cache = report.cases.iter().map(|case| case.cache_bytes).max().unwrap_or(0);
         let [bytes, weights, cache] = [bytes, report.weight_bytes, cache].map(|bytes| bytes / 1_000_000);
+        let digest = report.cases.iter().map(|case| case.work_digest_share).fold(0.0, f64::max);
+        println!("work digest at most {:.2} % of decoding", 100.0 * digest);
         println!("peak memory {bytes} MB: weights {weights} MB, KV cache at most {cache} MB");
     }
     Ok(())
@@ -214,11 +218,25 @@ fn measure(
         cache_bytes: options.batch as u64 * meter.cache_bytes(prompt + args.tokens as usize - 1),
         decode_of_bandwidth: decode.median / options.batch as f64 * meter.token_bytes() as f64 / read,
         prefill_of_peak: prefill.median * meter.layer_multiplications() as f64 / peak,
+        work_digest_share: decode.median * seconds_a_digest(model.info().width as usize),
         prefill,
         decode,
         read_bytes_a_second: read,
         peak_multiplications_a_second: peak,
     })
+}
+
+/// Seconds that the work digest takes with a token.
+fn seconds_a_digest(width: usize) -> f64 {
+    const TIMES: u32 = 1_000;
+    let hidden = vec![1 << 16; width];
+    let mut work = WorkDigest::default();
+    let started = Instant::now();
+    for _ in 0..TIMES {
+        work.absorb(std::hint::black_box(&hidden));
+    }
+    std::hint::black_box(work.value());
+    started.elapsed().as_secs_f64() / f64::from(TIMES)
 }
 
 /// The kernel's figure for the most memory resident so far.

@@ -92,9 +92,13 @@ impl Fast {
     /// `None` if the machine lacks what the back end needs, or it is no fast one.
     pub(crate) fn new(backend: Backend, threads: usize) -> Option<Self> {
         let kernels = Kernels::of(backend)?;
+        let team = Team::new(threads.clamp(1, 256));
+        // Test models are small: all of their work is shared out.
+        #[cfg(test)]
+        let team = team.eager();
         Some(Self {
             kernels,
-            team: Team::new(threads.clamp(1, 256)),
+            team,
             rows: Vec::new(),
             acts: Vec::new(),
             spare: Vec::new(),

@@ -315,7 +315,12 @@ fn turns(
             return Err(at.refused("rope.scaling.type", reason));
         }
     }
-    Ok((turns_of(at, "rope.freq_base", base, rope_dims, |j| factors.map_or(linear, |f| f[j]))?, None))
+    let wrong = |j| match factors {
+        Some(_) => ModelError::tensor("rope_freqs.weight", format!("factor {j} is not within 2^-4 to 2^20")),
+        None => at.refused("rope.scaling.factor", "is not within 2^-4 to 2^20"),
+    };
+    let factor = |j: u32| factors.map_or(linear, |f| f[j as usize]);
+    Ok((turns_of(at, "rope.freq_base", base, rope_dims, factor, wrong)?, None))
 }
 
 fn yarn(
@@ -347,9 +352,11 @@ fn yarn(
         None => at.required("context_length", 1, u32::MAX)?,
     };
     let factor = at.required_bits("rope.scaling.factor")?;
-    let (turns, magnitude) = yarn_turns(base, factor, trained, rope_dims).ok_or_else(|| {
-        at.refused("rope.scaling.factor", "is not within 1 to 4,096, or the base not within 2 to 2^40")
-    })?;
+    if yarn_turns(base, ONE, trained, rope_dims).is_none() {
+        return Err(at.refused("rope.freq_base", "is not within 2 to 2^40, as yarn wants it"));
+    }
+    let (turns, magnitude) = yarn_turns(base, factor, trained, rope_dims)
+        .ok_or_else(|| at.refused("rope.scaling.factor", "is not within 1 to 4,096"))?;
     Ok((turns, Some(magnitude)))
 }
 
@@ -358,13 +365,13 @@ fn turns_of(
     key: &str,
     base: u32,
     rope_dims: u32,
-    factor: impl Fn(usize) -> u32,
+    factor: impl Fn(u32) -> u32,
+    wrong: impl Fn(u32) -> ModelError,
 ) -> Result<Vec<u64>, ModelError> {
-    let turn = |j: u32| {
-        rope_turns(base, factor(j as usize), j, rope_dims)
-            .ok_or_else(|| at.refused(key, format!("base or factor of pair {j} is out of range")))
-    };
-    (0..rope_dims / 2).map(turn).collect()
+    if rope_turns(base, ONE, 0, rope_dims).is_none() {
+        return Err(at.refused(key, "is not within 1 to 2^40"));
+    }
+    (0..rope_dims / 2).map(|j| rope_turns(base, factor(j), j, rope_dims).ok_or_else(|| wrong(j))).collect()
 }
 
 /// A soft limit in Q16; `None` where the family has none or the file says 0.
@@ -397,6 +404,7 @@ fn local(at: &Keys<'_>, rope_dims: u32, turns: &[u64]) -> Result<Option<Local>, 
     }
     let window = at.required(key, 1, u32::MAX)? as usize;
     let base = at.bits("rope.freq_base_swa")?.unwrap_or(TEN_THOUSAND);
-    let turns = turns_of(at, "rope.freq_base_swa", base, rope_dims, |_| ONE)?;
+    let wrong = |_| at.refused("rope.freq_base_swa", "is out of range");
+    let turns = turns_of(at, "rope.freq_base_swa", base, rope_dims, |_| ONE, wrong)?;
     Ok(Some(Local { period, window, turns }))
 }

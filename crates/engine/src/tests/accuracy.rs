@@ -179,8 +179,13 @@ fn write_f16_scores() {
 fn long_contexts_stay_as_accurate_as_short_ones() {
     let dims =
         Dims { width: 128, heads: 4, kv_heads: 2, head_dim: 32, hidden: 128, vocabulary: 64, ..Dims::SMALL };
-    for (architecture, yarn) in [("llama", false), ("gemma3", false), ("llama", true), ("qwen2", true)] {
-        let mut file = GgufFile::model(Dims { architecture, ..dims }, 0.3, 1.0, 21);
+    let families = [("qwen3", false), ("gemma", false), ("gemma2", false), ("gemma3", false)];
+    for (architecture, yarn) in
+        families.into_iter().chain([("llama", false), ("llama", true), ("qwen2", true)])
+    {
+        // Of gemma3 each sixth layer sees beyond its window.
+        let layers = if architecture == "gemma3" { 7 } else { dims.layers };
+        let mut file = GgufFile::model(Dims { architecture, layers, ..dims }, 0.3, 1.0, 21);
         if yarn {
             let mut set = |key: &str, value| file.set(&format!("{architecture}.rope.scaling.{key}"), value);
             set("type", Meta::Text("yarn".into()));

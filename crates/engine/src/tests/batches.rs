@@ -10,8 +10,10 @@ use super::{
 use crate::{
     Backend, Engine, InputRefused, Model, Options, Outcome,
     cache::{Layout, PAGE},
+    outlet::Outlet,
     run,
-    scheduler::Scheduler,
+    runner::Runner,
+    scheduler::{Job, Scheduler},
 };
 
 fn input(model: &Model, noise: &mut Noise, prefix: &[u32]) -> InferenceInput {
@@ -44,8 +46,11 @@ proptest! {
 
     #[test]
     fn together_is_as_alone(seed: u64, count in 1usize..7, batch in 1usize..5, threads in 1usize..3, reuse: bool,
-                            capacity in 4usize..20) {
-        let model = Model::from_bytes(&GgufFile::model(Dims::SMALL, 0.3, 1.0, 5).bytes()).unwrap();
+                            capacity in 4usize..20, family in 0usize..6, kind in 0usize..5) {
+        let architecture = ["llama", "qwen2", "qwen3", "gemma", "gemma2", "gemma3"][family];
+        let dims = Dims { architecture, kind: [0, 1, 2, 8, 12][kind], ..Dims::SMALL };
+        let dims = if dims.kind == 12 { Dims { width: 256, head_dim: 64, hidden: 256, ..dims } } else { dims };
+        let model = Model::from_bytes(&GgufFile::model(dims, 0.3, 1.0, 5).bytes()).unwrap();
         let mut noise = Noise(seed);
         let prefix: Vec<u32> = (0..50).map(|i| (i * 7 % 40) as u32).collect();
         let mut inputs: Vec<_> =
@@ -101,6 +106,67 @@ fn requests_wait_for_memory_in_their_order() {
     let started: Vec<_> = inputs.iter().map(|input| engine.start(input).unwrap()).collect();
     for (generation, input) in started.into_iter().zip(&inputs) {
         assert_eq!(generation.finish_at(None), alone(&model, input));
+    }
+}
+
+/// A scheduler over so many pages; jobs come in by `push` and are read when they are over.
+fn scheduler(model: &Model, capacity: usize, reuse: bool) -> Scheduler {
+    Scheduler::new(model.clone(), Runner::new(Backend::Auto, 1), 12, capacity, reuse)
+}
+
+fn push(scheduler: &mut Scheduler, nonce: u8, tokens: usize, max_tokens: u32) {
+    let input = InferenceInput {
+        nonce: [nonce; 16],
+        max_tokens,
+        sampling: Sampling::GREEDY,
+        stop: vec![],
+        tokens: (0..tokens).map(|i| (i * 7 % 40) as u32).collect(),
+    };
+    scheduler.push(Job { input, outlet: Outlet::default() });
+}
+
+/// A small request that would fit waits behind a large one that does not.
+#[test]
+fn nobody_overtakes_who_waits_for_memory() {
+    let model = Model::from_bytes(&GgufFile::model(Dims::SMALL, 0.3, 1.0, 5).bytes()).unwrap();
+    let mut scheduler = scheduler(&model, 5, false);
+    push(&mut scheduler, 1, 2 * PAGE - 7, 8);
+    push(&mut scheduler, 2, 4 * PAGE - 7, 8);
+    push(&mut scheduler, 3, PAGE - 7, 8);
+    let mut seen: Vec<Vec<u8>> = Vec::new();
+    while !scheduler.is_idle() {
+        assert!(scheduler.step());
+        let admitted = scheduler.admitted().iter().map(|nonce| nonce[0]).collect();
+        if seen.last() != Some(&admitted) {
+            seen.push(admitted);
+        }
+    }
+    // What is over has left the batch by the end of its last step.
+    assert_eq!(
+        seen[..2],
+        [vec![1], vec![]],
+        "two of five pages leave room for the third, and not for the second"
+    );
+    assert!(seen[2..].contains(&vec![2, 3]), "{seen:?}");
+}
+
+#[test]
+fn a_common_beginning_is_computed_once() {
+    let model = Model::from_bytes(&GgufFile::model(Dims::SMALL, 0.3, 1.0, 5).bytes()).unwrap();
+    for reuse in [false, true] {
+        let mut scheduler = scheduler(&model, 20, reuse);
+        let mut computed = Vec::new();
+        for nonce in 0..3 {
+            let before = scheduler.computed;
+            push(&mut scheduler, nonce, 3 * PAGE + 5, 4);
+            while !scheduler.is_idle() {
+                assert!(scheduler.step());
+            }
+            computed.push(scheduler.computed - before);
+        }
+        let whole = 3 * PAGE + 5 + 3;
+        let again = if reuse { whole - 3 * PAGE } else { whole };
+        assert_eq!(computed, [whole, again, again]);
     }
 }
 

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{
-    gguf_file::{Dims, GgufFile, Meta},
+    gguf_file::{Dims, GgufFile, Meta, TensorData},
     path,
 };
 use crate::{Backend, Model, ModelError, Options, run};
@@ -18,6 +18,22 @@ fn error(file: &GgufFile) -> String {
 }
 
 type Change = (&'static str, fn(&mut GgufFile));
+
+fn linear(file: &mut GgufFile, factor: f32) {
+    file.set("llama.rope.scaling.type", Meta::Text("linear".into()));
+    file.set("llama.rope.scaling.factor", Meta::Single(factor));
+}
+
+/// Factors of the small model's eight pairs; `kind` says of which type they claim to be.
+fn rope_freqs(file: &mut GgufFile, kind: u32, factors: &[f32]) {
+    file.tensors.push(TensorData {
+        name: "rope_freqs.weight".into(),
+        kind,
+        dims: vec![factors.len() as u64],
+        bytes: factors.iter().flat_map(|f| f.to_le_bytes()).collect(),
+        offset: None,
+    });
+}
 
 #[test]
 fn errors_name_the_field() {
@@ -46,6 +62,19 @@ fn errors_name_the_field() {
         ("llama.final_logit_softcapping", |f| f.set("llama.final_logit_softcapping", Meta::Single(30.0))),
         ("llama.attn_logit_softcapping", |f| f.set("llama.attn_logit_softcapping", Meta::Single(50.0))),
         ("llama.rope.scaling.factor", |f| f.set("llama.rope.scaling.type", Meta::Text("linear".into()))),
+        ("llama.rope.scaling.factor", |f| linear(f, f32::NAN)),
+        ("llama.rope.scaling.factor", |f| linear(f, 0.0)),
+        ("llama.rope.scaling.factor", |f| linear(f, -4.0)),
+        ("llama.rope.scaling.factor", |f| linear(f, f32::INFINITY)),
+        ("rope_freqs.weight", |f| rope_freqs(f, 0, &[1.0; 7])),
+        ("rope_freqs.weight", |f| rope_freqs(f, 1, &[1.0; 8])),
+        ("rope_freqs.weight", |f| rope_freqs(f, 0, &[1.0, 1.0, 1.0, f32::NAN, 1.0, 1.0, 1.0, 1.0])),
+        ("rope_freqs.weight", |f| rope_freqs(f, 0, &[1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0])),
+        ("rope_freqs.weight", |f| rope_freqs(f, 0, &[-1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])),
+        ("llama.rope.scaling.type", |f| {
+            rope_freqs(f, 0, &[1.0; 8]);
+            linear(f, 2.0);
+        }),
         ("llama.expert_count", |f| f.set("llama.expert_count", Meta::U32(8))),
         ("layer_norm_rms_epsilon", |f| {
             f.set("llama.attention.layer_norm_rms_epsilon", Meta::Single(0.0));
@@ -173,6 +202,26 @@ fn errors_name_the_field() {
         file.tensor("blk.1.attn_k.weight").bytes[..4].fill(0xff);
         assert!(error(&file).contains("blk.1.attn_k.weight"), "type {kind}");
     }
+    // Where a block's scale lies: at its beginning, of Q6_K at its end.
+    let k_quants = Dims { width: 256, head_dim: 64, hidden: 256, ..Dims::SMALL };
+    for (dims, at) in [
+        (Dims { kind: 2, ..Dims::SMALL }, 0),
+        (Dims { kind: 13, ..k_quants }, 0),
+        (Dims { kind: 13, ..k_quants }, 2),
+        (Dims { kind: 14, ..k_quants }, 208),
+    ] {
+        for half in [0x7c00u16, 0xfc00, 0x7e00] {
+            let mut file = GgufFile::model(dims, 0.2, 1.0, 1);
+            file.tensor("blk.1.attn_k.weight").bytes[at..at + 2].copy_from_slice(&half.to_le_bytes());
+            let message = error(&file);
+            assert!(message.contains("blk.1.attn_k.weight"), "type {}, {half:#x}: {message}", dims.kind);
+        }
+    }
+    for bias in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let mut file = GgufFile::model(Dims { architecture: "qwen2", ..Dims::SMALL }, 0.2, 1.0, 1);
+        file.tensor("blk.1.attn_k.bias").bytes[4..8].copy_from_slice(&bias.to_le_bytes());
+        assert!(error(&file).contains("blk.1.attn_k.bias"), "{bias}");
+    }
     let yarn = |architecture, changes: &[(&str, Meta)]| {
         let mut file = GgufFile::model(Dims { architecture, ..Dims::SMALL }, 0.2, 1.0, 1);
         for (key, value) in
@@ -189,6 +238,9 @@ fn errors_name_the_field() {
     for factor in [0.5, 5_000.0, f32::NAN, -4.0] {
         assert!(error(&yarn("llama", &[("factor", Meta::Single(factor))])).contains("rope.scaling.factor"));
     }
+    let mut base = yarn("llama", &[]);
+    base.set("llama.rope.freq_base", Meta::Single(1.5));
+    assert!(error(&base).contains("llama.rope.freq_base"));
     assert!(error(&yarn("llama", &[("original_context_length", Meta::U32(0))])).contains("original_context"));
     assert!(error(&yarn("gemma3", &[])).contains("rope.scaling.type"));
     let gemma2 = Dims { architecture: "gemma2", ..Dims::SMALL };

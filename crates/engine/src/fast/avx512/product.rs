@@ -34,8 +34,8 @@ impl Packed for Unit8 {
     #[inline]
     #[target_feature(enable = "avx512f")]
     unsafe fn line(&self, h: usize, j: usize) -> __m512i {
-        // SAFETY: a line is 64 bytes at a multiple of 64.
-        unsafe { _mm512_load_si512(self.lines[8 * h + j].as_ptr().cast()) }
+        // SAFETY: 64 bytes; the load needs no alignment.
+        unsafe { _mm512_loadu_si512(self.lines[8 * h + j].as_ptr().cast()) }
     }
 }
 
@@ -59,12 +59,12 @@ impl Packed for Unit4Minima {
     }
 }
 
-/// The low halves of a line's bytes, or the high ones. Lines are at multiples of 64.
+/// The low halves of a line's bytes, or the high ones.
 #[target_feature(enable = "avx512f")]
 #[inline]
 fn halves(line: &[u8; 64], h: usize) -> __m512i {
-    // SAFETY: a line of a unit is 64 bytes at a multiple of 64.
-    let line = unsafe { _mm512_load_si512(line.as_ptr().cast()) };
+    // SAFETY: 64 bytes; the load needs no alignment.
+    let line = unsafe { _mm512_loadu_si512(line.as_ptr().cast()) };
     let low = _mm512_set1_epi32(0x0f0f_0f0f);
     match h {
         0 => _mm512_and_si512(line, low),
