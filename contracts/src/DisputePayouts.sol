@@ -17,7 +17,8 @@ abstract contract DisputePayouts is IDisputes {
     IStaking public immutable STAKING;
     ILanes public immutable LANES;
 
-    mapping(bytes32 response => Case) internal _cases;
+    /// @dev By pool too: what a response's jury owes in one pool must not be taken from the seats of another.
+    mapping(bytes32 pool => mapping(bytes32 response => Case)) internal _cases;
 
     constructor(address ledger, address staking, address lanes) {
         LEDGER = ILedger(ledger);
@@ -30,7 +31,7 @@ abstract contract DisputePayouts is IDisputes {
     function _settleCase(PoolParams memory p, Record calldata r, IArbiter.Outcome outcome, uint256 payees)
         internal
     {
-        Case storage c = _cases[r.response];
+        Case storage c = _cases[r.pool][r.response];
         if (c.settled) return;
         c.settled = true;
         uint256 rest = p.juryBudget() - payees * p.prices.jurorPay;
@@ -43,7 +44,7 @@ abstract contract DisputePayouts is IDisputes {
 
     /// @dev Gives the payer back what its jury costs, out of a convicted stake, once.
     function _repay(Record calldata r, uint256 id, uint256 jurors, uint256 left) internal returns (uint256) {
-        Case storage c = _cases[r.response];
+        Case storage c = _cases[r.pool][r.response];
         if (c.repaid || left == 0) return 0;
         c.repaid = true;
         return _pay(r.pool, id, c.fromBond ? AccountKind.Bond : AccountKind.Free, c.payer, jurors, left);
@@ -51,7 +52,7 @@ abstract contract DisputePayouts is IDisputes {
 
     function _repayFromReserve(Record calldata r, uint256 id, uint64 seat, uint256 jurors) internal {
         // The rest of the reserve is for other cases.
-        if (_cases[r.response].repaid) return;
+        if (_cases[r.pool][r.response].repaid) return;
         bytes32 key = _seatKey(r.pool, seat);
         uint256 reserve = _min(LEDGER.balanceOf(r.pool, AccountKind.Case, key), jurors);
         _move(r.pool, key, AccountKind.Case, bytes32(id), reserve);

@@ -90,7 +90,7 @@ contract Disputes is DisputePayouts {
     function _open(Record memory r, uint256 ticketTime) private returns (uint256 id) {
         PoolParams memory p = PoolStore.load(POOLS, r.pool);
         require(block.timestamp <= ticketTime + p.windows.dispute, TooLate(ticketTime + p.windows.dispute));
-        Case storage c = _cases[r.response];
+        Case storage c = _cases[r.pool][r.response];
         bool published = c.published;
         if (published) {
             IArbiter.Outcome outcome = _outcomeOf(p, r.response);
@@ -119,7 +119,7 @@ contract Disputes is DisputePayouts {
     /// @inheritdoc IDisputes
     function publish(uint256 id, Record calldata r, bytes calldata input) external {
         Dispute storage d = _dispute(id, r);
-        require(_stateOf(d, r.response) == State.Opened, WrongState(id, _stateOf(d, r.response)));
+        require(_stateOf(d, r) == State.Opened, WrongState(id, _stateOf(d, r)));
         _requireNotConvicted(r);
         require(block.timestamp <= d.until, TooLate(d.until));
         PoolParams memory p = PoolStore.load(POOLS, r.pool);
@@ -127,7 +127,7 @@ contract Disputes is DisputePayouts {
         bytes32 given = keccak256(input);
         require(given == r.inputHash, WrongInput(r.inputHash, given));
         d.state = State.Published;
-        Case storage c = _cases[r.response];
+        Case storage c = _cases[r.pool][r.response];
         if (c.first == 0) _setPayer(c, id, r);
         c.published = true;
         _move(r.pool, bytes32(uint256(c.first)), AccountKind.Case, r.response, p.juryBudget());
@@ -138,7 +138,7 @@ contract Disputes is DisputePayouts {
     /// @inheritdoc IDisputes
     function dismiss(uint256 id, Record calldata r) external {
         Dispute storage d = _dispute(id, r);
-        require(_stateOf(d, r.response) == State.Opened, WrongState(id, _stateOf(d, r.response)));
+        require(_stateOf(d, r) == State.Opened, WrongState(id, _stateOf(d, r)));
         _requireNotConvicted(r);
         require(block.timestamp > d.until, TooEarly(d.until));
         _payFrozen(PoolStore.load(POOLS, r.pool), id, r);
@@ -148,7 +148,7 @@ contract Disputes is DisputePayouts {
     /// @inheritdoc IDisputes
     function resolve(uint256 id, Record calldata r) external {
         Dispute storage d = _dispute(id, r);
-        State state = _stateOf(d, r.response);
+        State state = _stateOf(d, r);
         PoolParams memory p = PoolStore.load(POOLS, r.pool);
         if (state == State.Proven) return _resolveProven(p, id, r, d.until);
         require(state == State.Published, WrongState(id, state));
@@ -178,14 +178,14 @@ contract Disputes is DisputePayouts {
     /// @inheritdoc IDisputes
     function close(uint256 id, Record calldata r) external {
         Dispute storage d = _dispute(id, r);
-        State state = _stateOf(d, r.response);
+        State state = _stateOf(d, r);
         require(state == State.Opened || state == State.Published, WrongState(id, state));
         uint64 seat = _isConvicted(r.pool, r.serverSeat) ? r.serverSeat : r.validatorSeat;
         require(_isConvicted(r.pool, seat), NothingConvicted(id));
         PoolParams memory p = PoolStore.load(POOLS, r.pool);
         _returnBond(id, r);
         if (state == State.Published) {
-            require(_cases[r.response].open == 1, CaseShared(r.response));
+            require(_cases[r.pool][r.response].open == 1, CaseShared(r.response));
             IArbiter arbiter = IArbiter(p.basis.arbiter);
             bytes32 subject = subjectOf(r.response);
             // A verdict that is there ends the dispute by `resolve`.
@@ -203,7 +203,7 @@ contract Disputes is DisputePayouts {
         external
     {
         PoolParams memory p = PoolStore.load(POOLS, pool);
-        require(_cases[response].settled, JurorNotDue(response, ballot, 0));
+        require(_cases[pool][response].settled, JurorNotDue(response, ballot, 0));
         for (uint256 i; i < positions.length; ++i) {
             uint256 position = positions[i];
             bytes32 juror = keccak256(abi.encode(pool, response, ballot, position));
@@ -236,8 +236,8 @@ contract Disputes is DisputePayouts {
     }
 
     /// @inheritdoc IDisputes
-    function caseOf(bytes32 response) external view returns (Case memory) {
-        return _cases[response];
+    function caseOf(bytes32 pool, bytes32 response) external view returns (Case memory) {
+        return _cases[pool][response];
     }
 
     /// @inheritdoc IDisputes
@@ -266,7 +266,7 @@ contract Disputes is DisputePayouts {
         if (validatorSlashed) slashed += _slash(id, r.pool, r.validatorSeat, r.validator);
         if (slashed > 0) {
             uint256 left = slashed - _repay(r, id, jurors, slashed);
-            address finder = serverSlashed ? _cases[r.response].payer : r.opener;
+            address finder = serverSlashed ? _cases[r.pool][r.response].payer : r.opener;
             left -= _pay(r.pool, id, AccountKind.Free, finder, p.prices.gasAllowance, left);
             left = _compensate(p, id, r, finder, serverSlashed, left);
             // Where nobody but the server was accused, a claim on its check stays what it is.
@@ -345,7 +345,7 @@ contract Disputes is DisputePayouts {
         uint256 slashed
     ) private {
         _disputes[id].state = state;
-        Case storage c = _cases[r.response];
+        Case storage c = _cases[r.pool][r.response];
         --c.open;
         if (c.first == id) c.first = 0;
         _accuse(r, false);
@@ -361,8 +361,8 @@ contract Disputes is DisputePayouts {
     }
 
     /// @dev The input of a response is published once, for all its disputes.
-    function _stateOf(Dispute storage d, bytes32 response) private view returns (State) {
-        return d.state == State.Opened && _cases[response].published ? State.Published : d.state;
+    function _stateOf(Dispute storage d, Record calldata r) private view returns (State) {
+        return d.state == State.Opened && _cases[r.pool][r.response].published ? State.Published : d.state;
     }
 
     function _outcomeOf(PoolParams memory p, bytes32 response)

@@ -143,7 +143,7 @@ interface IDisputes {
     function setAside(bytes32 pool, uint64 seat, bytes32 from, uint256 left) external returns (uint256 amount);
 
     function stateOf(uint256 id) external view returns (State);
-    function caseOf(bytes32 response) external view returns (Case memory);
+    function caseOf(bytes32 pool, bytes32 response) external view returns (Case memory);
     /// @notice Subject under which a response's case lies before the arbiter.
     function subjectOf(bytes32 response) external view returns (bytes32);
 }

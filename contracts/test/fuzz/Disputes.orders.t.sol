@@ -188,7 +188,7 @@ contract DisputesOrdersTest is CaseTest {
         for (uint256 i; i < _all.length; ++i) {
             assertTrue(_all[i].over, "every dispute ends");
         }
-        if (disputedResponses.length > 0) assertEq(disputes.caseOf(_response).open, 0);
+        if (disputedResponses.length > 0) assertEq(disputes.caseOf(pool, _response).open, 0);
     }
 
     function _judge() private {

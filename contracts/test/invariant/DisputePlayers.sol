@@ -36,7 +36,7 @@ abstract contract DisputePlayers is AuditPlayers {
         _isListed[r.response] = true;
         // Who follows the protocol does not let the window pass.
         if (isHonest[r.opener] && disputes.stateOf(id) == IDisputes.State.Opened) {
-            if (disputes.caseOf(r.response).published) return;
+            if (disputes.caseOf(pool, r.response).published) return;
             disputes.publish(id, r, INPUT);
             ++count["publish"];
         }
@@ -176,7 +176,7 @@ abstract contract DisputePlayers is AuditPlayers {
         if (c.over) return _settleJurors(c);
         IDisputes.Record memory r = c.record;
         if (disputes.stateOf(c.id) == IDisputes.State.Proven) return _resolveProven(c);
-        IDisputes.Case memory shared = disputes.caseOf(r.response);
+        IDisputes.Case memory shared = disputes.caseOf(pool, r.response);
         IArbiter.Outcome outcome;
         if (shared.published) {
             (outcome,,) = arbiter.outcomeOf(address(disputes), disputes.subjectOf(r.response));
@@ -215,7 +215,7 @@ abstract contract DisputePlayers is AuditPlayers {
 
     /// @dev A jury that convicts nobody costs who called it at most J.
     function _mayCost(bytes32 response, bool inVain) private {
-        IDisputes.Case memory c = disputes.caseOf(response);
+        IDisputes.Case memory c = disputes.caseOf(pool, response);
         (IArbiter.Outcome outcome,,) = arbiter.outcomeOf(address(disputes), disputes.subjectOf(response));
         inVain = inVain || outcome == IArbiter.Outcome.Void;
         if (inVain && c.published && !c.settled) allowed[c.payer] -= int256(params.juryBudget());
@@ -270,7 +270,7 @@ abstract contract DisputePlayers is AuditPlayers {
     function _settleJurors(Case storage c) private {
         c.settled = true;
         assertEq(caseBalance(c.id), 0, "nothing is left with a dispute that ended");
-        IDisputes.Case memory shared = disputes.caseOf(c.record.response);
+        IDisputes.Case memory shared = disputes.caseOf(pool, c.record.response);
         if (!shared.settled || shared.open > 0 || _jurorsSettled[c.record.response]) return;
         _jurorsSettled[c.record.response] = true;
         bytes32 subject = disputes.subjectOf(c.record.response);

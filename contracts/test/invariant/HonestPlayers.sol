@@ -65,7 +65,7 @@ abstract contract HonestPlayers is DisputePlayers {
         for (uint256 i; i < cases.length; ++i) {
             if (cases[i].over || cases[i].record.opener != who) continue;
             sum += caseBalance(cases[i].id);
-            IDisputes.Case memory c = disputes.caseOf(cases[i].record.response);
+            IDisputes.Case memory c = disputes.caseOf(pool, cases[i].record.response);
             if (c.first == cases[i].id && c.published && !c.settled) sum += params.juryBudget();
         }
     }

@@ -35,7 +35,7 @@ contract DisputesAccuseTest is CaseTest {
         for (uint256 i = 1; i < SERVERS; ++i) {
             assertEq(staking.serverOf(pool, servers[i]).freezes, 0, "nobody else is frozen");
         }
-        IDisputes.Case memory c = disputes.caseOf(r.response);
+        IDisputes.Case memory c = disputes.caseOf(pool, r.response);
         assertEq(c.payer, stranger);
         assertEq(c.open, 1);
         assertFalse(c.fromBond);
@@ -51,7 +51,7 @@ contract DisputesAccuseTest is CaseTest {
         (, IDisputes.Record memory r) = accuse(e, user);
         assertEq(balanceOf(AccountKind.Bond, user), 4_000_000 - bondOf());
         assertEq(free(user), 2_000_000);
-        assertTrue(disputes.caseOf(r.response).fromBond);
+        assertTrue(disputes.caseOf(pool, r.response).fromBond);
     }
 
     function test_RevertWhen_TheAccuserHasNoBond() public {

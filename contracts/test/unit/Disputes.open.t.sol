@@ -27,7 +27,7 @@ contract DisputesOpenTest is AssayTest {
         assertEq(caseBalance(id), bond);
         assertEq(staking.serverOf(pool, servers[0]).freezes, 1);
         assertEq(staking.serverOf(pool, r.validator).freezes, 1);
-        assertEq(disputes.caseOf(r.response).open, 1);
+        assertEq(disputes.caseOf(pool, r.response).open, 1);
         assertEq(uint8(disputes.stateOf(id)), uint8(IDisputes.State.Opened));
         // The record is what the event says: any later call needs it to the last field.
         r.outputTokens += 1;

@@ -41,7 +41,7 @@ contract DisputesSharedTest is CaseTest {
         Evidence memory e = drawn(0, 1, WRONG, RIGHT);
         Dispute memory a = _open(e, user);
         Dispute memory b = _accuse(e, stranger);
-        assertEq(disputes.caseOf(a.r.response).open, 2);
+        assertEq(disputes.caseOf(pool, a.r.response).open, 2);
         assertEq(staking.seatOf(pool, 1).disputes, 2);
         assertEq(staking.serverOf(pool, servers[0]).freezes, 2);
         disputes.publish(a.id, a.r, INPUT);
@@ -174,9 +174,9 @@ contract DisputesSharedTest is CaseTest {
         skip(params.windows.publish - 4);
         disputes.dismiss(a.id, a.r);
         assertEq(free(stranger), 1_000_000 - bondOf());
-        assertEq(disputes.caseOf(a.r.response).open, 1);
+        assertEq(disputes.caseOf(pool, a.r.response).open, 1);
         disputes.publish(b.id, b.r, INPUT);
-        assertEq(disputes.caseOf(a.r.response).payer, user, "the first of those that are left");
+        assertEq(disputes.caseOf(pool, a.r.response).payer, user, "the first of those that are left");
         verdict(b.r.response, RIGHT);
         _resolve(b);
         assertEq(_bond(), 4_000_000);
@@ -215,7 +215,7 @@ contract DisputesSharedTest is CaseTest {
         Dispute memory a = _open(e, user);
         Dispute memory b = _accuse(e, stranger);
         disputes.publish(b.id, b.r, INPUT);
-        IDisputes.Case memory c = disputes.caseOf(a.r.response);
+        IDisputes.Case memory c = disputes.caseOf(pool, a.r.response);
         assertEq(c.payer, user);
         assertTrue(c.fromBond);
         assertEq(caseBalance(a.id), params.prices.freezePrice);

@@ -89,7 +89,9 @@ contract DisputesStatesTest is AssayTest {
         judged(id, r, RIGHT);
         disputes.resolve(id, r);
         _ended(IDisputes.State.Rejected);
-        assertTrue(disputes.caseOf(r.response).settled, "a response that was judged is not judged again");
+        assertTrue(
+            disputes.caseOf(pool, r.response).settled, "a response that was judged is not judged again"
+        );
     }
 
     function test_NothingLeadsOnFromDismissed() public {

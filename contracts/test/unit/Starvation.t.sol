@@ -55,7 +55,9 @@ contract StarvationTest is CaseTest, Starving {
             all = abi.encode(all, disputes.stateOf(id), caseBalance(id));
         }
         for (uint256 i; i < disputedResponses.length; ++i) {
-            all = abi.encode(all, disputes.caseOf(disputedResponses[i]), juryBalance(disputedResponses[i]));
+            all = abi.encode(
+                all, disputes.caseOf(pool, disputedResponses[i]), juryBalance(disputedResponses[i])
+            );
         }
         return keccak256(
             abi.encode(
