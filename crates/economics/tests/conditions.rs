@@ -168,7 +168,7 @@ fn every_condition_is_decided_to_the_last_unit() {
         change(&mut p);
         first_broken(&p, 1)
     };
-    let refused: [(Condition, Change); 33] = [
+    let refused: [(Condition, Change); 34] = [
         (Condition::Domain, |p| p.basis.token = Address::ZERO),
         (Condition::Domain, |p| p.limits.maxUnits = 0),
         (Condition::Domain, |p| p.limits.maxUnits = (1 << 24) + 1),
@@ -200,6 +200,7 @@ fn every_condition_is_decided_to_the_last_unit() {
         (Condition::Windows, |p| p.windows.lag = 1),
         (Condition::Windows, |p| (p.windows.audit, p.windows.publish) = (0, 12)),
         (Condition::Windows, |p| p.windows.unbonding = 145),
+        (Condition::Windows, |p| p.windows.voucher = 0),
         (Condition::Bond, |p| p.prices.minBond = amount(105_654)),
         (Condition::Jury, |p| (p.rates.collusion, p.prices.jurorPay) = (333, amount(1_300))),
         (Condition::Audits, |p| p.prices.rewardFixed = amount(32)), // (30,000 + 2 · 1,100)/1000 = 32.2

@@ -227,7 +227,7 @@ impl Generator {
         let dispute = claim + answer + self.slack(bits);
         let ballots = (commit + propose) * int(if audited { 3 } else { 2 });
         let vesting = dispute + publish + ballots + audit + margin + self.slack(bits);
-        let voucher = self.number(bits);
+        let voucher = self.number(bits) + U256::ONE;
         fill(
             set,
             [

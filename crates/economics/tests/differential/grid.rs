@@ -31,7 +31,7 @@ fn point(axes: &[Axis], mut index: usize) -> Set {
 
 /// A pool of the smallest numbers there are, which is accepted.
 pub(crate) fn smallest() -> Set {
-    let values: [(&str, u128); 37] = [
+    let values: [(&str, u128); 38] = [
         ("token", 1 << 20),
         ("beacon", 1 << 20),
         ("arbiter", 1 << 20),
@@ -68,9 +68,10 @@ pub(crate) fn smallest() -> Set {
         ("publish", 1),
         ("commit", 1),
         ("propose", 1),
-        ("exit", 2),
+        ("voucher", 1),
+        ("exit", 3),
     ];
-    let spare = [("vesting", 20), ("unbonding", 20), ("period", 1)];
+    let spare = [("vesting", 20), ("unbonding", 21), ("period", 1)];
     values
         .into_iter()
         .chain(spare)
@@ -128,8 +129,8 @@ fn windows() -> Vec<Axis> {
         ("propose", vec![0, 1]),
         ("audit", vec![0, 1]),
         ("vesting", vec![17, 18, 20, 30]),
-        ("unbonding", vec![17, 20, 30]),
-        ("exit", vec![1, 2, 3, 4]),
+        ("unbonding", vec![18, 21, 31]),
+        ("exit", vec![2, 3, 4, 5]),
         ("lag", vec![0, 1]),
     ]
 }
