@@ -180,7 +180,7 @@ contract Audits is IAudits {
         uint256 due = validators * p.prices.auditPay + jurors * p.prices.jurorPay;
         _move(r.pool, _keyOf(id), AccountKind.Case, assertion, due);
         uint256 slashed;
-        if (wrong && !STAKING.seatOf(r.pool, a.seat).convicted) {
+        if (wrong && STAKING.seatOf(r.pool, a.seat).status != IStaking.SeatStatus.Convicted) {
             slashed = _slash(assertion, r.pool, a.seat, a.server);
             _payOut(p, id, assertion, a, slashed, jurors * p.prices.jurorPay);
         }
@@ -348,7 +348,7 @@ contract Audits is IAudits {
     /// @dev All of it is burnt, but for disputes over that seat which this cuts short.
     function _slashValidator(bytes32 assertion, bytes32 pool, uint64 seat) private returns (uint256 slashed) {
         IStaking.Seat memory s = STAKING.seatOf(pool, seat);
-        if (s.convicted) return 0;
+        if (s.status == IStaking.SeatStatus.Convicted) return 0;
         slashed = _slash(assertion, pool, seat, s.owner);
         uint256 kept = DISPUTES.setAside(pool, seat, assertion, slashed);
         _move(pool, assertion, AccountKind.Burn, 0, slashed - kept);

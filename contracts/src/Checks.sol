@@ -178,6 +178,8 @@ contract Checks is SignedMessages, IChecks {
         );
         c.units = p.units(response.promptTokens, response.outputTokens);
         uint256 limit = request.maxUnits < p.limits.maxUnits ? request.maxUnits : p.limits.maxUnits;
+        // What weighs nothing is never drawn where only size is.
+        require(c.units > 0, NoUnits(c.responseHash));
         require(c.units <= limit, UnitsOverLimit(c.units, limit));
         require(request.round <= response.round, RoundsOutOfOrder(request.round, response.round));
         uint256 answeredAt = clock.timeOf(response.round);

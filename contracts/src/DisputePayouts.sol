@@ -38,7 +38,7 @@ abstract contract DisputePayouts is IDisputes {
         if (outcome == IArbiter.Outcome.Void) {
             _move(r.pool, r.response, AccountKind.Burn, 0, rest);
         } else {
-            _move(r.pool, r.response, c.fromBond ? AccountKind.Bond : AccountKind.Free, keyOf(c.payer), rest);
+            _move(r.pool, r.response, _bondKind(c.fromBond), keyOf(c.payer), rest);
         }
     }
 
@@ -47,7 +47,7 @@ abstract contract DisputePayouts is IDisputes {
         Case storage c = _cases[r.pool][r.response];
         if (c.repaid || left == 0) return 0;
         c.repaid = true;
-        return _pay(r.pool, id, c.fromBond ? AccountKind.Bond : AccountKind.Free, c.payer, jurors, left);
+        return _pay(r.pool, id, _bondKind(c.fromBond), c.payer, jurors, left);
     }
 
     function _repayFromReserve(Record calldata r, uint256 id, uint64 seat, uint256 jurors) internal {
@@ -75,7 +75,7 @@ abstract contract DisputePayouts is IDisputes {
     /// @dev What is left of the bond goes back to where it came from. Comes before a slash brings other money to the account.
     function _returnBond(uint256 id, Record calldata r) internal {
         uint256 rest = LEDGER.balanceOf(r.pool, AccountKind.Case, bytes32(id));
-        _move(r.pool, bytes32(id), _bondKind(r), keyOf(r.opener), rest);
+        _move(r.pool, bytes32(id), _bondKind(r.fromBond), keyOf(r.opener), rest);
     }
 
     /// @dev The freeze price goes to the accused who did not open the dispute, in equal parts.
@@ -115,7 +115,7 @@ abstract contract DisputePayouts is IDisputes {
     /// @dev Burns what a conviction set aside once no dispute is left that it could pay for.
     function _sweep(bytes32 pool, uint64 seat) internal {
         IStaking.Seat memory s = STAKING.seatOf(pool, seat);
-        if (!s.convicted || s.disputes != 0) return;
+        if (s.status != IStaking.SeatStatus.Convicted || s.disputes != 0) return;
         bytes32 key = _seatKey(pool, seat);
         uint256 rest = LEDGER.balanceOf(pool, AccountKind.Case, key);
         _move(pool, key, AccountKind.Burn, 0, rest);
@@ -131,8 +131,8 @@ abstract contract DisputePayouts is IDisputes {
         return p.juryBudget() + p.prices.freezePrice;
     }
 
-    function _bondKind(Record memory r) internal pure returns (AccountKind) {
-        return r.opener == r.user ? AccountKind.Bond : AccountKind.Free;
+    function _bondKind(bool fromBond) internal pure returns (AccountKind) {
+        return fromBond ? AccountKind.Bond : AccountKind.Free;
     }
 
     /// @dev Pays out of a dispute's account what `left` allows.

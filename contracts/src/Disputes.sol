@@ -29,6 +29,8 @@ contract Disputes is DisputePayouts {
     uint256 private _last;
     mapping(uint256 id => Dispute) private _disputes;
     mapping(bytes32 juror => bool) private _settled;
+    /// @inheritdoc IDisputes
+    mapping(bytes32 pool => mapping(address user => uint256)) public bondedBy;
 
     constructor(Modules memory modules) DisputePayouts(modules.ledger, modules.staking, modules.lanes) {
         POOLS = modules.pools;
@@ -93,7 +95,7 @@ contract Disputes is DisputePayouts {
         Case storage c = _cases[r.pool][r.response];
         bool published = c.published;
         if (published) {
-            IArbiter.Outcome outcome = _outcomeOf(p, r.response);
+            (IArbiter.Outcome outcome,,) = _outcomeOf(p, r.response);
             require(
                 outcome == IArbiter.Outcome.Pending || outcome == IArbiter.Outcome.Decided,
                 CaseOver(r.response)
@@ -103,12 +105,14 @@ contract Disputes is DisputePayouts {
             _requireNotConvicted(r);
         }
         id = ++_last;
+        r.fromBond = _takesBond(r);
+        if (r.fromBond) bondedBy[r.pool][r.user] = id;
         // The first pays the jury and is paid for the find: who joins can't take that away, least of all after the verdict.
         if (c.open++ == 0 && !published) _setPayer(c, id, r);
         uint256 until = block.timestamp + p.windows.publish;
         _disputes[id] =
             Dispute(keccak256(abi.encode(r)), published ? State.Published : State.Opened, uint40(until));
-        LEDGER.move(r.pool, _bondKind(r), keyOf(r.opener), AccountKind.Case, bytes32(id), _bond(p));
+        LEDGER.move(r.pool, _bondKind(r.fromBond), keyOf(r.opener), AccountKind.Case, bytes32(id), _bond(p));
         _accuse(r, true);
         emit DisputeOpened(id, r.pool, r.response, r, until);
         if (published) emit DisputeJoined(id, r.pool, r.response);
@@ -152,8 +156,7 @@ contract Disputes is DisputePayouts {
         PoolParams memory p = PoolStore.load(POOLS, r.pool);
         if (state == State.Proven) return _resolveProven(p, id, r, d.until);
         require(state == State.Published, WrongState(id, state));
-        (IArbiter.Outcome outcome, bytes32 digest, uint256 payees) =
-            IArbiter(p.basis.arbiter).outcomeOf(address(this), subjectOf(r.response));
+        (IArbiter.Outcome outcome, bytes32 digest, uint256 payees) = _outcomeOf(p, r.response);
         require(outcome == IArbiter.Outcome.Decided || outcome == IArbiter.Outcome.Void, StillPending(id));
         _settleCase(p, r, outcome, payees);
         if (outcome == IArbiter.Outcome.Void) {
@@ -186,12 +189,12 @@ contract Disputes is DisputePayouts {
         _returnBond(id, r);
         if (state == State.Published) {
             require(_cases[r.pool][r.response].open == 1, CaseShared(r.response));
-            IArbiter arbiter = IArbiter(p.basis.arbiter);
-            bytes32 subject = subjectOf(r.response);
             // A verdict that is there ends the dispute by `resolve`.
-            require(_outcomeOf(p, r.response) == IArbiter.Outcome.Pending, WrongState(id, state));
-            arbiter.close(subject);
-            (IArbiter.Outcome outcome,, uint256 payees) = arbiter.outcomeOf(address(this), subject);
+            (IArbiter.Outcome outcome,,) = _outcomeOf(p, r.response);
+            require(outcome == IArbiter.Outcome.Pending, WrongState(id, state));
+            IArbiter(p.basis.arbiter).close(subjectOf(r.response));
+            uint256 payees;
+            (outcome,, payees) = _outcomeOf(p, r.response);
             _settleCase(p, r, outcome, payees);
             _repayFromReserve(r, id, seat, payees * p.prices.jurorPay);
         }
@@ -289,7 +292,7 @@ contract Disputes is DisputePayouts {
     function _resolveProven(PoolParams memory p, uint256 id, Record calldata r, uint256 until) private {
         require(block.timestamp > until, TooEarly(until));
         IStaking.Seat memory seat = STAKING.seatOf(r.pool, r.serverSeat);
-        bool slashable = !seat.convicted;
+        bool slashable = seat.status != IStaking.SeatStatus.Convicted;
         require(!slashable || seat.disputes == 0, DisputesOpen(r.serverSeat, seat.disputes));
         uint256 slashed;
         if (slashable) {
@@ -327,7 +330,14 @@ contract Disputes is DisputePayouts {
     }
 
     function _setPayer(Case storage c, uint256 id, Record memory r) private {
-        (c.first, c.payer, c.fromBond) = (uint32(id), r.opener, _bondKind(r) == AccountKind.Bond);
+        (c.first, c.payer, c.fromBond) = (uint32(id), r.opener, r.fromBond);
+    }
+
+    /// @dev A Bond account guarantees what its user owes, so disputes hold no more of it than the one that the least bond provides
+    /// for, and nothing of what an equivocation forfeits.
+    function _takesBond(Record memory r) private view returns (bool) {
+        return r.opener == r.user && bondedBy[r.pool][r.user] == 0
+            && LANES.exitOf(r.pool, r.user).finder == address(0);
     }
 
     function _accuse(Record memory r, bool opened) private {
@@ -348,6 +358,7 @@ contract Disputes is DisputePayouts {
         Case storage c = _cases[r.pool][r.response];
         --c.open;
         if (c.first == id) c.first = 0;
+        if (r.fromBond) delete bondedBy[r.pool][r.user];
         _accuse(r, false);
         uint256 burnt = _burnRest(r.pool, id);
         _sweep(r.pool, r.serverSeat);
@@ -368,9 +379,9 @@ contract Disputes is DisputePayouts {
     function _outcomeOf(PoolParams memory p, bytes32 response)
         private
         view
-        returns (IArbiter.Outcome outcome)
+        returns (IArbiter.Outcome, bytes32 digest, uint256 payees)
     {
-        (outcome,,) = IArbiter(p.basis.arbiter).outcomeOf(address(this), subjectOf(response));
+        return IArbiter(p.basis.arbiter).outcomeOf(address(this), subjectOf(response));
     }
 
     function _requireNotConvicted(Record memory r) private view {
@@ -379,6 +390,6 @@ contract Disputes is DisputePayouts {
     }
 
     function _isConvicted(bytes32 pool, uint64 seat) private view returns (bool) {
-        return STAKING.seatOf(pool, seat).convicted;
+        return STAKING.seatOf(pool, seat).status == IStaking.SeatStatus.Convicted;
     }
 }

@@ -82,7 +82,10 @@ contract Staking is IStaking {
     function evict(bytes32 pool, uint64 seat) external {
         Seat storage s = _existing(pool, seat);
         require(s.exitAt == 0, AlreadyLeaving(pool, seat));
-        require(s.suspended || _servers[pool][s.owner].convicted, NotOwner(pool, seat, msg.sender));
+        require(
+            s.status != SeatStatus.Active || _servers[pool][s.owner].convicted,
+            NotOwner(pool, seat, msg.sender)
+        );
         _remove(pool, seat);
     }
 
@@ -148,8 +151,7 @@ contract Staking is IStaking {
         amount = held < stake ? held : stake;
         LEDGER.move(pool, AccountKind.Seat, _keyOf(seat), AccountKind.Case, caseKey, amount);
         emit SeatSlashed(pool, seat, caseKey, amount);
-        s.convicted = true;
-        _suspend(pool, seat, s);
+        _suspend(pool, seat, s, SeatStatus.Convicted);
         _convict(pool, s.owner);
     }
 
@@ -161,7 +163,7 @@ contract Staking is IStaking {
         amount = held < p.prices.jurorPenalty ? held : p.prices.jurorPenalty;
         LEDGER.move(pool, AccountKind.Seat, _keyOf(seat), AccountKind.Burn, 0, amount);
         emit SeatFined(pool, seat, amount);
-        if (held - amount < p.prices.seatStake) _suspend(pool, seat, s);
+        if (held - amount < p.prices.seatStake) _suspend(pool, seat, s, SeatStatus.Suspended);
     }
 
     // ----------------------------------------------------------------------------------------------------- views
@@ -203,7 +205,7 @@ contract Staking is IStaking {
     function standingOf(bytes32 pool, uint64 seat) public view returns (address owner, bool active) {
         Seat storage s = _seats[pool][seat];
         owner = s.owner;
-        active = owner != address(0) && !s.suspended && !_servers[pool][owner].convicted;
+        active = owner != address(0) && s.status == SeatStatus.Active && !_servers[pool][owner].convicted;
     }
 
     /// @inheritdoc IStaking
@@ -263,7 +265,7 @@ contract Staking is IStaking {
         uint40 exitAt = uint40(uint256(epoch) * p.windows.epoch + p.windows.unbonding);
         s.exitAt = exitAt;
         Server storage server = _servers[pool][s.owner];
-        if (!s.suspended) {
+        if (s.status == SeatStatus.Active) {
             --server.seats;
             if (exitAt > server.bondedUntil) server.bondedUntil = exitAt;
         }
@@ -284,9 +286,11 @@ contract Staking is IStaking {
         emit ServerConvicted(pool, owner);
     }
 
-    function _suspend(bytes32 pool, uint64 seat, Seat storage s) private {
-        if (s.suspended) return;
-        s.suspended = true;
+    function _suspend(bytes32 pool, uint64 seat, Seat storage s, SeatStatus status) private {
+        SeatStatus before = s.status;
+        if (status <= before) return;
+        s.status = status;
+        if (before != SeatStatus.Active) return;
         if (s.exitAt == 0) --_servers[pool][s.owner].seats;
         emit SeatSuspended(pool, seat);
     }

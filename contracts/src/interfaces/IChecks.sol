@@ -48,6 +48,8 @@ interface IChecks is ISignedMessages {
     error WrongRequest(bytes32 expected, bytes32 given);
     error WrongResponse(bytes32 expected, bytes32 given);
     error WrongTicketNonce();
+    /// @notice A response without a prompt and without an output.
+    error NoUnits(bytes32 response);
     error UnitsOverLimit(uint256 units, uint256 limit);
     error FinishInvalid(uint8 finish);
     error RoundsOutOfOrder(uint64 requestRound, uint64 responseRound);

@@ -80,6 +80,8 @@ interface ILanes is ISignedMessages {
     error NoEquivocation();
     /// @notice The user's exit is already decided by a proof of its equivocation.
     error Equivocated(address user);
+    /// @notice A dispute holds money of a bond that an equivocation forfeits; its end brings it back.
+    error BondInDispute(address user, uint256 dispute);
     error BeforeLastExit(address user, uint256 lastExit);
     error DeliveredTooLate(uint256 deadline);
     error WrongOutput(bytes32 outputHash);
@@ -122,7 +124,7 @@ interface ILanes is ISignedMessages {
     ) external;
 
     /// @notice Redeems the last voucher of each lane for `server`, vouchers of one user together and users in rising order; all
-    /// or none. Anyone may send it; in a pool with audits the server alone.
+    /// or none. Its server or the server's key of now sends it.
     function redeem(bytes32 pool, address server, Voucher[] calldata vouchers, bytes[] calldata signatures)
         external;
 

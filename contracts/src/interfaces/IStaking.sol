@@ -5,13 +5,20 @@ pragma solidity 0.8.37;
 /// @notice A seat is one bond of `S + F`. Joining and leaving change the table of the epoch after next: the tables of the past,
 /// the current and the next epoch never change. A suspended seat keeps its place in those and counts as silent.
 interface IStaking {
+    /// @notice Each is final: there is no way back.
+    enum SeatStatus {
+        Active,
+        Suspended, // fines have left it less than its stake
+        Convicted // slashed: nothing accuses it any more
+    }
+
+    /// @dev One storage slot. The count of disputes takes more of them than blocks hold while one runs.
     struct Seat {
         address owner;
         uint24 index; // place in the latest table, while `exitAt` is 0
         uint40 exitAt; // 0, or when the stake is free
-        uint16 disputes; // open ones that accuse it
-        bool suspended;
-        bool convicted; // slashed: nothing accuses it any more
+        uint24 disputes; // open ones that accuse it
+        SeatStatus status;
     }
 
     struct Server {

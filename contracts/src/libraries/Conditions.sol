@@ -12,7 +12,7 @@ enum Condition {
     Coverage, // a conviction covers its payouts and burns 2J
     Participation, // honest servers, users and jurors earn
     Windows, // nothing leaves while it can still be claimed
-    Bond, // a user's bond pays its first checks and a dispute
+    Bond, // a user's bond and check account pay its checks, and its bond a dispute
     Jury, // colluders neither frame nor block often
     Audits // a redemption's reward carries its audits, so that none is too large to be audited
 }
@@ -24,6 +24,8 @@ library Conditions {
 
     /// @dev Bounds the loop over an audit's validators.
     uint256 private constant MAX_AUDITORS = 16;
+    /// @dev Longest that money waits in a pool.
+    uint256 private constant MAX_WINDOW = 366 days;
     /// @dev Fixed point of probabilities inside `tail`.
     uint256 private constant ONE = 1 << 192;
 
@@ -78,11 +80,11 @@ library Conditions {
     function _domain(PoolParams memory p, uint256 period) private pure returns (bool) {
         return p.basis.token != address(0) && p.basis.beacon != address(0) && p.basis.arbiter != address(0)
             && p.limits.maxUnits > 0 && p.limits.maxUnits <= 1 << 24 && p.limits.maxInputBytes > 0
-            && p.limits.maxInputBytes <= 64 * 1024 && p.limits.outputWeight > 0
+            && p.limits.maxInputBytes <= 64 * 1024 && p.limits.outputWeight > 0 && p.limits.promptWeight > 0
             && p.limits.promptWeight <= 1 << 16 && p.limits.outputWeight <= 1 << 16 && p.limits.stride > 0
             && p.limits.setSize > 0 && p.limits.setSize <= 32 && p.limits.firstJury >= 3
             && p.limits.secondJury > p.limits.firstJury && 3 * uint256(p.rates.collusion) < THOUSAND
-            && p.rates.discount <= THOUSAND && p.windows.epoch > 0 && p.windows.epoch >= period
+            && p.rates.discount <= THOUSAND && period > 0 && p.windows.epoch >= period
             && p.windows.epoch >= p.windows.lag && _auditDomain(p)
             && p.challengeRate(p.limits.maxUnits) <= RATE_ONE && p.rates.challengeFixed <= RATE_ONE
             && p.rates.challengeUnit <= RATE_ONE && p.challengeRate(1) > 0;
@@ -163,18 +165,32 @@ library Conditions {
         uint256 dispute = uint256(p.windows.dispute) + p.windows.publish + ballots
             * (uint256(p.windows.commit) + p.windows.propose) + p.windows.audit + margin;
         uint256 checking = (uint256(p.limits.redraws) + 1) * p.windows.answer;
-        return p.windows.vesting >= dispute
-            && p.windows.unbonding >= uint256(p.windows.voucher) + p.windows.vesting
-            && p.windows.exit >= uint256(p.windows.voucher) + checking + p.windows.claim + p.windows.lag
+        // From an order to the ticket of its answer, also of one that is delivered at its deadline.
+        uint256 ticket = uint256(p.windows.request) + p.windows.lag + (uint256(p.limits.stride) + 2) * period;
+        uint256 bonded = _max(uint256(p.windows.voucher) + p.windows.vesting, ticket + p.windows.dispute);
+        // Orders are taken until the block that asks for the exit is seen, up to `lag` late.
+        uint256 owing =
+            p.windows.lag + _max(uint256(p.windows.request) + p.windows.voucher, ticket + p.windows.claim);
+        return p.windows.vesting >= dispute && p.windows.unbonding >= bonded && p.windows.exit >= owing
             && p.windows.claim >= checking && p.windows.dispute >= uint256(p.windows.claim) + p.windows.answer
-            && p.windows.answer > 0 && p.windows.publish > 0 && p.windows.commit > 0 && p.windows.propose > 0
-            && p.windows.request > 0 && p.windows.voucher > 0 && (!p.isAudited() || p.windows.audit > 0);
+            && _bounded(p, period);
+    }
+
+    /// @dev Who must act within a window has a round of the beacon for it at least. The others are bounded by these: `exit` and
+    /// `unbonding` are longer than all but `epoch`.
+    function _bounded(PoolParams memory p, uint256 period) private pure returns (bool) {
+        return p.windows.answer >= period && p.windows.publish >= period && p.windows.commit >= 2 * period
+            && p.windows.propose >= period && p.windows.request >= period && p.windows.voucher >= period
+            && (!p.isAudited() || p.windows.audit >= period) && p.windows.unbonding <= MAX_WINDOW
+            && p.windows.exit <= MAX_WINDOW && p.windows.epoch <= MAX_WINDOW;
     }
 
     /// @dev A dispute, one answer, and what claims may take within any voucher's lifetime, which touches two of their periods.
+    /// What they may take of a bond fits into the check account, too.
     function _bond(PoolParams memory p) private pure returns (bool) {
         uint256 m = p.limits.maxUnits;
-        return p.prices.minBond >= p.juryBudget() + p.prices.freezePrice + p.fee(m) + 2 * p.checkReserve();
+        return p.prices.minBond >= p.juryBudget() + p.prices.freezePrice + p.fee(m) + 2 * p.checkReserve()
+            && p.prices.checkCap >= p.checkReserve();
     }
 
     /// @dev `P_frame·(2(S/3 + fee + base fee) + J) < (1 − P_frame)(1 − r)·J`: opening a dispute in the hope of a colluding
@@ -192,6 +208,10 @@ library Conditions {
         uint256 budget = p.auditBudget();
         return p.rates.auditFixed * budget <= uint256(p.prices.rewardFixed) << 64
             && p.rates.auditUnit * budget <= uint256(p.prices.rewardUnit) << 64;
+    }
+
+    function _max(uint256 a, uint256 b) private pure returns (uint256) {
+        return a > b ? a : b;
     }
 
     function _ceilDiv(uint256 a, uint256 b) private pure returns (uint256) {

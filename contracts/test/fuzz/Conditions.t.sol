@@ -68,8 +68,8 @@ contract ConditionsTest is AssayTest {
         _refused(Condition.Domain);
         p.limits.promptWeight = (1 << 16) + 1;
         _refused(Condition.Domain);
-        p.limits.promptWeight = 0;
-        _accepted();
+        p.limits.promptWeight = 0; // a prompt alone would weigh nothing, and never be drawn by its size
+        _refused(Condition.Domain);
         p.limits.stride = 0;
         _refused(Condition.Domain);
         p.limits.setSize = 0;
@@ -198,9 +198,25 @@ contract ConditionsTest is AssayTest {
         _refused(Condition.Windows);
         p.windows.unbonding = 199;
         _refused(Condition.Windows);
-        p.windows.exit = 142;
+        p.windows.exit = 132; // an order 2 s late, its answer after 30, its voucher after 100
         _accepted();
-        p.windows.exit = 141;
+        p.windows.exit = 131;
+        _refused(Condition.Windows);
+        _patient();
+        p.windows.exit = 1_027; // or its ticket 5 s after its answer, and a claim 20 s later
+        p.windows.voucher = 10;
+        _accepted();
+        _patient();
+        p.windows.exit = 1_026;
+        p.windows.voucher = 10;
+        _refused(Condition.Windows);
+        _patient();
+        p.windows.unbonding = 1_035; // a ticket, and a dispute 30 s later
+        p.windows.voucher = 10;
+        _accepted();
+        _patient();
+        p.windows.unbonding = 1_034;
+        p.windows.voucher = 10;
         _refused(Condition.Windows);
         p.windows.claim = 19;
         _refused(Condition.Windows);
@@ -212,7 +228,9 @@ contract ConditionsTest is AssayTest {
         _refused(Condition.Windows);
         p.windows.publish = 0;
         _refused(Condition.Windows);
-        p.windows.commit = 0;
+        p.windows.commit = 2; // a period in its half
+        _accepted();
+        p.windows.commit = 1;
         _refused(Condition.Windows);
         p.windows.propose = 0;
         _refused(Condition.Windows);
@@ -226,11 +244,41 @@ contract ConditionsTest is AssayTest {
         harness.enforce(given, 2);
     }
 
+    /// @dev Orders that may be answered a thousand seconds later.
+    function _patient() private {
+        (p.windows.request, p.windows.unbonding, p.windows.exit) = (1_000, 2_000, 2_000);
+    }
+
+    function test_NoMoneyWaitsForMoreThanAYear() public {
+        p.windows.exit = 366 days;
+        _accepted();
+        p.windows.exit = 366 days + 1;
+        _refused(Condition.Windows);
+        p.windows.unbonding = 366 days;
+        _accepted();
+        p.windows.unbonding = 366 days + 1;
+        _refused(Condition.Windows);
+        p.windows.epoch = 366 days;
+        _accepted();
+        p.windows.epoch = 366 days + 1;
+        _refused(Condition.Windows);
+    }
+
+    function test_RevertWhen_TheBeaconHasNoPeriod() public {
+        PoolParams memory given = p;
+        vm.expectRevert(abi.encodeWithSelector(Conditions.PoolRefused.selector, Condition.Domain));
+        harness.enforce(given, 0);
+    }
+
     function test_Bond() public {
         uint96 least = 21_000 + 200 + 7_040 + 20 * 3_420;
         p.prices.minBond = least;
         _accepted();
         p.prices.minBond = least - 1;
+        _refused(Condition.Bond);
+        p.prices.checkCap = 10 * 3_420;
+        _accepted();
+        p.prices.checkCap = 10 * 3_420 - 1;
         _refused(Condition.Bond);
     }
 

@@ -78,6 +78,7 @@ contract DisputesOrdersTest is CaseTest {
             uint64 n = ++_redeemed[server];
             (Voucher[] memory vouchers, bytes[] memory signatures) =
                 batchOf(voucher(server, 5, n, n, n * 100));
+            vm.prank(servers[server]);
             try lanes.redeem(pool, servers[server], vouchers, signatures) { }
             catch {
                 assertTrue(server == 0 && s.convicted, "only a convicted server earns nothing");
@@ -108,12 +109,12 @@ contract DisputesOrdersTest is CaseTest {
         if (alone) {
             vm.prank(opener);
             try disputes.accuse(e.request, e.response, e.responseSignature) returns (uint256 id) {
-                _all.push(Dispute(id, accusationOf(e, opener), false));
+                _all.push(Dispute(id, openedAs(id, accusationOf(e, opener)), false));
             } catch { }
         } else {
             vm.prank(opener);
             try disputes.open(e) returns (uint256 id) {
-                _all.push(Dispute(id, recordOf(e, opener), false));
+                _all.push(Dispute(id, openedAs(id, recordOf(e, opener)), false));
             } catch { }
         }
         if (disputedResponses.length == 0) disputedResponses.push(_response);
@@ -196,15 +197,15 @@ contract DisputesOrdersTest is CaseTest {
         if (outcome != IArbiter.Outcome.None) _settle(outcome);
         nothingWaits();
         bool decided = outcome == IArbiter.Outcome.Decided;
-        assertFalse(staking.seatOf(pool, _first.answer.seat).convicted, "the first validator was right");
-        assertEq(staking.seatOf(pool, 1).convicted, _elsewhereDone || decided && _liar, "the server");
+        assertFalse(isConvicted(_first.answer.seat), "the first validator was right");
+        assertEq(isConvicted(1), _elsewhereDone || decided && _liar, "the server");
         bool judged_;
         for (uint256 i; i < _all.length; ++i) {
             if (_all[i].r.validatorSeat == _second.answer.seat) judged_ = true;
             if (disputes.stateOf(_all[i].id) == IDisputes.State.Convicted) assertTrue(decided);
         }
         if (decided) {
-            bool convicted_ = staking.seatOf(pool, _second.answer.seat).convicted;
+            bool convicted_ = isConvicted(_second.answer.seat);
             assertTrue(!convicted_ || _secondLiar && judged_, "the second validator");
         }
         // Who accuses a liar, and has the input published in time, loses nothing.

@@ -58,6 +58,7 @@ contract VerbsTest is CaseTest {
             vm.expectPartialRevert(
                 more == 0 ? ILanes.NothingToRedeem.selector : ILanes.VoucherInconsistent.selector
             );
+            vm.prank(servers[0]);
             lanes.redeem(pool, servers[0], v, s);
         } else {
             _redeemed(count, units, count + more, uint64(units) + moreUnits);
@@ -263,8 +264,8 @@ contract VerbsTest is CaseTest {
         arbiter.propose(address(disputes), subject, proposesRight ? RIGHT : WRONG);
         if (!passes) return;
         disputes.resolve(id, r);
-        assertEq(staking.seatOf(pool, r.serverSeat).convicted, proposesRight);
-        assertEq(staking.seatOf(pool, r.validatorSeat).convicted, !proposesRight);
+        assertEq(isConvicted(r.serverSeat), proposesRight);
+        assertEq(isConvicted(r.validatorSeat), !proposesRight);
         settleAllJurors(r.response, 1);
         nothingWaits();
     }

@@ -23,7 +23,7 @@ abstract contract DisputePlayers is AuditPlayers {
 
     function _dispute(Evidence memory e, address opener) internal {
         uint256 bond = params.juryBudget() + params.prices.freezePrice;
-        if (balanceOf(opener == user ? AccountKind.Bond : AccountKind.Free, opener) < bond) return;
+        if (balanceOf(bondKind(opener, e.request.user), opener) < bond) return;
         (uint256 id, IDisputes.Record memory r) = disputed(e, opener);
         ++count["dispute"];
         _push(id, r);
@@ -51,9 +51,12 @@ abstract contract DisputePlayers is AuditPlayers {
     function accuse(uint256 u, uint256 s, uint256 dice) external move(u) {
         (uint256 server, bool found) = _server(s);
         if (!found || !_isOpen()) return;
-        bool lies = dice % 3 == 0 && !isHonest[servers[server]];
+        dice = _mixed(dice);
+        bool lies = dice % 2 == 0 && !isHonest[servers[server]];
         Evidence memory e = answered(server, 9, ++_sequence, 100, lies ? WRONG : RIGHT);
         _accuse(e, dice & 8 == 0 ? user : servers[(dice >> 8) % servers.length]);
+        // Two that wait for one verdict.
+        if (dice & 16 == 0) _accuse(e, servers[(dice >> 16) % servers.length]);
     }
 
     /// @dev Another accusation over a response that is disputed already.
@@ -66,10 +69,10 @@ abstract contract DisputePlayers is AuditPlayers {
         // Servers that follow the protocol accuse nobody, users that do no right answer.
         if (isHonest[opener] && (opener != e.request.user || _isRight(e))) return;
         uint256 bond = params.juryBudget() + params.prices.freezePrice;
-        if (balanceOf(opener == user ? AccountKind.Bond : AccountKind.Free, opener) < bond) return;
+        if (balanceOf(bondKind(opener, e.request.user), opener) < bond) return;
         vm.prank(opener);
         try disputes.accuse(e.request, e.response, e.responseSignature) returns (uint256 id) {
-            IDisputes.Record memory r = recordOf(e, opener);
+            IDisputes.Record memory r = openedAs(id, recordOf(e, opener));
             (r.validator, r.validatorSeat, r.validatorCommitment) = (address(0), 0, 0);
             ++count[disputes.stateOf(id) == IDisputes.State.Published ? "join" : "accuse"];
             _push(id, r);
@@ -84,18 +87,19 @@ abstract contract DisputePlayers is AuditPlayers {
     /// @dev A server that signs two responses to one request, found by anybody.
     function signTwice(uint256 u, uint256 s) external move(u) {
         (uint256 server, bool found) = _server(s);
-        if (!found || !_isOpen() || s % 4 != 0 || _serving() < 4 || isHonest[servers[server]]) return;
+        s = _mixed(s);
+        if (!found || !_isOpen() || s % 3 != 0 || _serving() < 4 || isHonest[servers[server]]) return;
         Evidence memory e = answered(server, 9, ++_sequence, 100, RIGHT);
         Evidence memory other = abi.decode(abi.encode(e), (Evidence));
         respond(other, server, 101, RIGHT);
         address finder = servers[(s >> 8) % servers.length];
         // Sometimes a wrong answer of the same seat is accused already: it comes first.
-        if (s >> 16 & 1 == 0) _accuse(answered(server, 9, ++_sequence, 100, WRONG), user);
+        if (s >> 16 & 3 != 0) _accuse(answered(server, 9, ++_sequence, 100, WRONG), user);
         vm.prank(finder);
         uint256 id = disputes.proveEquivocation(
             e.request, e.response, e.responseSignature, other.response, other.responseSignature
         );
-        IDisputes.Record memory r = recordOf(e, finder);
+        IDisputes.Record memory r = openedAs(id, recordOf(e, finder));
         (r.validator, r.validatorSeat, r.validatorCommitment) = (address(0), 0, 0);
         _push(id, r);
         assertTrue(staking.serverOf(pool, servers[server]).convicted, "convicted without a jury");
@@ -163,6 +167,15 @@ abstract contract DisputePlayers is AuditPlayers {
         // A proof waits for the disputes that come first, and for those that could still open.
         if (proven) longest = 2 * longest + params.windows.dispute;
         assertLe(_now() - start, longest + 20, "8: time");
+    }
+
+    /// @dev Ends the dispute that holds money of a user's bond.
+    function _releaseBond(address of_) internal {
+        uint256 id = disputes.bondedBy(pool, of_);
+        for (uint256 i; id != 0 && i < cases.length; ++i) {
+            if (cases[i].id == id) _finish(cases[i], i);
+        }
+        assertEq(disputes.bondedBy(pool, of_), 0, "every dispute gives its bond free");
     }
 
     function finishAll() external move(0) {

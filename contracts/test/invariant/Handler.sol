@@ -94,6 +94,13 @@ contract Handler is HonestPlayers {
     function _expel(uint256 due) private {
         address finder = lanes.exitOf(pool, user).finder;
         if (_now() < due) vm.warp(due);
+        uint256 dispute = disputes.bondedBy(pool, user);
+        if (dispute != 0) {
+            vm.expectRevert(abi.encodeWithSelector(ILanes.BondInDispute.selector, user, dispute));
+            lanes.exit(pool, user);
+            _releaseBond(user);
+            ++count["bond freed"];
+        }
         uint256 bond = balanceOf(AccountKind.Bond, user);
         uint256 before = balanceOf(AccountKind.Free, finder);
         uint256 balance = balanceOf(AccountKind.Balance, user);
@@ -270,7 +277,7 @@ contract Handler is HonestPlayers {
         (uint256 server, bool found) = _server(s);
         if (!found || !_isOpen() || _funds() < n * params.fee(210)) return;
         (bytes memory call, Lot memory lot) = _redemption(server, last[u % USERS][servers[server]], n, dice);
-        if (params.isAudited()) _refused(address(lanes), call, "only its server redeems");
+        _refused(address(lanes), call, "only its server redeems");
         vm.prank(servers[server]);
         (bool done,) = address(lanes).call(call);
         assertTrue(done, "a server redeems");
@@ -379,8 +386,9 @@ contract Handler is HonestPlayers {
     function check(uint256 u, uint256 s, uint256 dice) external move(u) {
         (uint256 server, bool found) = _server(s);
         if (!found || !_isOpen() || !_isCheckable(server)) return;
+        dice = _mixed(dice);
         bytes32 a = dice % 3 == 0 && !isHonest[servers[server]] ? WRONG : RIGHT;
-        bytes32 b = dice >> 8 & 7 == 0 ? bytes32("another") : RIGHT;
+        bytes32 b = dice >> 8 & 3 == 0 ? bytes32("another") : RIGHT;
         Evidence memory e = drawn(server, ++_sequence, a, b);
         if (!staking.isOpen(pool, params.epochOf(beacon.timeOf(e.response.round)))) return;
         address validator = staking.seatOf(pool, e.answer.seat).owner;

@@ -33,7 +33,7 @@ abstract contract HonestPlayers is DisputePlayers {
         uint256[] memory now_ = new uint256[](_honest.length);
         for (uint256 i; i < _honestSeats.length; ++i) {
             IStaking.Seat memory s = staking.seatOf(pool, _honestSeats[i]);
-            assertFalse(s.convicted || s.suspended, "4: an honest seat");
+            assertTrue(s.status == IStaking.SeatStatus.Active, "4: an honest seat");
             for (uint256 j; j < _honest.length; ++j) {
                 if (s.owner == _honest[j]) now_[j] += seatBalance(_honestSeats[i]);
             }

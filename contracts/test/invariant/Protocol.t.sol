@@ -171,7 +171,7 @@ contract ProtocolInvariantTest is Campaign {
     }
 }
 
-/// @dev The same in a pool without audits, where anybody redeems and rewards vest at once.
+/// @dev The same in a pool without audits, where rewards vest at once.
 contract UnauditedInvariantTest is Campaign {
     function setUp() public {
         _begin(false);

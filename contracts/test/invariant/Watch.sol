@@ -103,7 +103,7 @@ contract Watch is Handler {
         uint256[] memory bonded = new uint256[](servers.length);
         for (uint64 seat = 1; seat <= seats; ++seat) {
             IStaking.Seat memory s = staking.seatOf(pool, seat);
-            if (s.exitAt == 0 && !s.suspended) ++bonded[indexOf[s.owner]];
+            if (s.exitAt == 0 && s.status == IStaking.SeatStatus.Active) ++bonded[indexOf[s.owner]];
         }
         for (uint256 s; s < servers.length; ++s) {
             assertEq(staking.serverOf(pool, servers[s]).seats, bonded[s], "seats");

@@ -28,7 +28,7 @@ contract Court {
     uint256 public returned; // to Bond accounts
     uint256 public out; // to Free and Balance accounts
     bool private _convicted;
-    uint16 private _disputes;
+    uint24 private _disputes;
     mapping(bytes32 key => uint256) private _cases;
 
     function decide(uint256 units_, uint256 payees_, bool paid_) external {
@@ -54,7 +54,8 @@ contract Court {
     }
 
     function seatOf(bytes32, uint64) external view returns (IStaking.Seat memory s) {
-        (s.owner, s.disputes, s.convicted) = (address(this), _disputes, _convicted);
+        (s.owner, s.disputes) = (address(this), _disputes);
+        s.status = _convicted ? IStaking.SeatStatus.Convicted : IStaking.SeatStatus.Active;
     }
 
     function accuse(bytes32, uint64, bool opened) external {
@@ -74,6 +75,8 @@ contract Court {
     function laneOf(bytes32, address, address, uint64) external view returns (ILanes.Lane memory lane) {
         lane.sequence = paid ? 1 : 0;
     }
+
+    function exitOf(bytes32, address) external pure returns (ILanes.Exit memory) { }
 
     function balanceOf(bytes32, AccountKind, bytes32 key) external view returns (uint256) {
         return _cases[key];
@@ -138,7 +141,8 @@ contract PayoutsSymbolicTest is SymbolicTest {
             lane: 0,
             sequence: 1,
             units: uint32(units),
-            outputTokens: 0
+            outputTokens: 0,
+            fromBond: user == address(this)
         });
         disputes.publish(id, r, input);
         disputes.resolve(id, r);

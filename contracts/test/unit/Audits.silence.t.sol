@@ -25,7 +25,7 @@ contract AuditsSilenceTest is AuditTest {
 
     function _assertConvicted(Job memory job, uint64 seat) private view {
         assertTrue(staking.serverOf(pool, job.r.server).convicted);
-        assertTrue(staking.seatOf(pool, seat).convicted);
+        assertTrue(isConvicted(seat));
         assertEq(seatBalance(seat), params.prices.seatFloat);
         assertEq(uint8(audits.progressOf(job.id).state), uint8(IAudits.State.Settled));
         assertConserved();

@@ -114,7 +114,8 @@ contract ChecksLargestTest is AssayTest {
         p = super.poolParams();
         p.limits.maxUnits = uint32(LARGEST);
         (p.prices.jurorPay, p.prices.jurorPenalty, p.prices.seatFloat) = (18_000_000, 18_000_000, 24_000_000);
-        (p.prices.seatStake, p.prices.minBond) = (6_000_000_000, 2_000_000_000);
+        (p.prices.seatStake, p.prices.minBond, p.prices.checkCap) =
+        (6_000_000_000, 2_000_000_000, 600_000_000);
     }
 
     function setUp() public override {

@@ -92,6 +92,12 @@ contract ChecksVerifyTest is AssayTest {
         _refused(abi.encodeWithSelector(IChecks.UnitsOverLimit.selector, 1_002, 1_000));
     }
 
+    function test_RevertWhen_TheResponseWeighsNothing() public {
+        (e.response.promptTokens, e.response.outputTokens) = (0, 0);
+        _relink();
+        _refused(abi.encodeWithSelector(IChecks.NoUnits.selector, Hashes.response(e.response)));
+    }
+
     function test_RevertWhen_RoundsGoBack() public {
         uint64 round = e.response.round;
         bytes memory reason = abi.encodeWithSelector(IChecks.RoundsOutOfOrder.selector, round, round);

@@ -54,6 +54,38 @@ contract DisputesAccuseTest is CaseTest {
         assertTrue(disputes.caseOf(pool, r.response).fromBond);
     }
 
+    /// @dev What a user owes stands on its bond: a user could otherwise park it until vouchers expire, in disputes that share one
+    /// verdict and so cost it next to nothing.
+    function test_ABondCarriesOneDisputeAtATime() public {
+        (uint256 a, IDisputes.Record memory ra) = accuse(answered(0, 7, 1, 100, WRONG), user);
+        (uint256 b, IDisputes.Record memory rb) = accuse(answered(1, 7, 2, 100, RIGHT), user);
+        assertTrue(ra.fromBond);
+        assertFalse(rb.fromBond);
+        assertEq(disputes.bondedBy(pool, user), a);
+        assertEq(balanceOf(AccountKind.Bond, user), 4_000_000 - bondOf());
+        assertEq(free(user), 2_000_000 - bondOf());
+        // The end of one from other money frees nothing.
+        skip(params.windows.publish + 1);
+        disputes.dismiss(b, rb);
+        assertEq(disputes.bondedBy(pool, user), a);
+        disputes.dismiss(a, ra);
+        assertEq(disputes.bondedBy(pool, user), 0);
+        (, rb) = accuse(answered(1, 7, 3, 100, RIGHT), user);
+        assertTrue(rb.fromBond);
+        // And without other money there is no second one.
+        vm.startPrank(user);
+        ledger.withdraw(pool, user, free(user));
+        Evidence memory e = answered(0, 7, 4, 100, WRONG);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                ILedger.Insufficient.selector, pool, AccountKind.Free, keyOf(user), bondOf(), 0
+            )
+        );
+        disputes.accuse(e.request, e.response, e.responseSignature);
+        vm.stopPrank();
+        conserved();
+    }
+
     function test_RevertWhen_TheAccuserHasNoBond() public {
         vm.prank(stranger);
         ledger.withdraw(pool, stranger, 1_000_001 - bondOf());
@@ -89,7 +121,7 @@ contract DisputesAccuseTest is CaseTest {
         assertEq(seatBalance(1), params.prices.seatFloat);
         assertEq(burnBalance(), burnt + vesting + rest);
         assertTrue(staking.serverOf(pool, servers[0]).convicted);
-        assertTrue(staking.seatOf(pool, 1).convicted);
+        assertTrue(isConvicted(1));
         assertEq(juryBalance(r.response), juryCost());
         settleAllJurors(r.response, 1);
         nothingWaits();

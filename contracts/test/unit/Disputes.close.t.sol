@@ -144,9 +144,10 @@ contract DisputesCloseTest is AssayTest {
         uint256 jurors = _commitWithout(1, rb.response, 2) * params.prices.jurorPay;
         _judgedWithout(1, a, ra);
         disputes.resolve(a, ra);
-        uint256 bond = balanceOf(AccountKind.Bond, user);
+        // While its bond was in `a`, the user put up Free money.
+        uint256 free_ = balanceOf(AccountKind.Free, user);
         disputes.close(b, rb);
-        assertEq(balanceOf(AccountKind.Bond, user), bond + _bond() - jurors);
+        assertEq(balanceOf(AccountKind.Free, user), free_ + _bond() - jurors);
         assertEq(juryBalance(rb.response), jurors);
         assertEq(caseBalance(b), 0);
     }

@@ -40,7 +40,7 @@ contract DisputesEquivocationTest is CaseTest {
         p.id = disputes.proveEquivocation(
             a.request, a.response, a.responseSignature, b.response, b.responseSignature
         );
-        p.r = accusationOf(a, finder);
+        p.r = openedAs(p.id, accusationOf(a, finder));
         p.until = beacon.timeOf(params.ticketRound(knowableRound())) + params.windows.dispute;
     }
 
@@ -88,13 +88,14 @@ contract DisputesEquivocationTest is CaseTest {
         assertTrue(staking.serverOf(pool, servers[0]).convicted);
         assertEq(staking.serverOf(pool, servers[0]).freezes, 1);
         assertEq(staking.seatOf(pool, 1).disputes, 0, "it accuses no seat that has to be judged");
-        assertFalse(staking.seatOf(pool, 1).convicted);
+        assertFalse(isConvicted(1));
         assertEq(seatBalance(1), uint256(params.prices.seatStake) + params.prices.seatFloat);
         assertEq(balanceOf(AccountKind.Vesting, servers[0]), 0);
         assertEq(burnBalance(), burnt + vesting);
         assertEq(free(stranger), 1_000_000, "a proof costs no bond, and pays nothing yet");
         (Voucher[] memory vouchers, bytes[] memory signatures) = batchOf(voucher(0, 9, 2, 2, 200));
         vm.expectPartialRevert(ILanes.NotBonded.selector);
+        vm.prank(servers[0]);
         lanes.redeem(pool, servers[0], vouchers, signatures);
         conserved();
     }
@@ -120,7 +121,7 @@ contract DisputesEquivocationTest is CaseTest {
         assertEq(balanceOf(AccountKind.Balance, user), balance + params.fee(210), "it had been redeemed");
         assertEq(burnBalance(), burnt + rest);
         assertEq(seatBalance(1), params.prices.seatFloat);
-        assertTrue(staking.seatOf(pool, 1).convicted);
+        assertTrue(isConvicted(1));
         vm.expectRevert(
             abi.encodeWithSelector(IDisputes.WrongState.selector, p.id, IDisputes.State.Convicted)
         );

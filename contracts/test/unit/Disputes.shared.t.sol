@@ -306,7 +306,11 @@ contract DisputesSharedTest is CaseTest {
         );
         assertEq(reserveBalance(1), params.juryBudget(), "for the dispute that is left");
         _resolve(b);
-        assertEq(free(user), held + first + third() + params.prices.gasAllowance);
+        assertEq(
+            free(user),
+            held + first + third() + params.prices.gasAllowance + bondOf(),
+            "b's bond was Free money"
+        );
         assertEq(seatBalance(1), params.prices.seatFloat);
         assertEq(seatBalance(ea.answer.seat), params.prices.seatFloat);
         assertEq(seatBalance(eb.answer.seat), params.prices.seatFloat);

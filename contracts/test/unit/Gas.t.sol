@@ -87,6 +87,7 @@ contract GasTest is AssayTest {
             signatures[i] = signed(keys[i], Hashes.voucher(vouchers[i]));
         }
         _cool();
+        vm.prank(servers[0]);
         lanes.redeem(pool, servers[0], vouchers, signatures);
         each = vm.snapshotGasLastCall("Lanes", name) / count;
     }

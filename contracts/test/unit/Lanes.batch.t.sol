@@ -44,6 +44,7 @@ contract LanesBatchTest is CaseTest {
         for (uint256 i; i < vouchers.length; ++i) {
             signatures[i] = signed(keys[of_[i]], Hashes.voucher(vouchers[i]));
         }
+        vm.prank(servers[0]);
         lanes.redeem(pool, servers[0], vouchers, signatures);
     }
 

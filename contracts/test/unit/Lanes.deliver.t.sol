@@ -95,6 +95,7 @@ contract LanesDeliverTest is CaseTest {
         _deliver(_delivery(5, 100));
         (Voucher[] memory vouchers, bytes[] memory signatures) = batchOf(voucher(0, 7, 5, 1, 210));
         vm.expectRevert(abi.encodeWithSelector(ILanes.NothingToRedeem.selector, user, 7));
+        vm.prank(servers[0]);
         lanes.redeem(pool, servers[0], vouchers, signatures);
         redeem(0, voucher(0, 7, 6, 2, 310));
         assertEq(balanceOf(AccountKind.Vesting, servers[0]), params.pay(210) + params.pay(100));
@@ -110,6 +111,7 @@ contract LanesDeliverTest is CaseTest {
         for (uint64 sequence = 1; sequence <= 4; ++sequence) {
             _deliver(_delivery(sequence, 30));
             (Voucher[] memory vouchers, bytes[] memory signatures) = batchOf(v);
+            vm.prank(servers[0]);
             try lanes.redeem(pool, servers[0], vouchers, signatures) { } catch { }
             uint256 paid = balanceOf(AccountKind.Vesting, servers[0]);
             uint256 all = sequence == 4 ? 4 * params.pay(70) : 3 * params.pay(70);

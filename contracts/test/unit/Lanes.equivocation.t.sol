@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import { ISignedMessages } from "../../src/interfaces/ISignedMessages.sol";
+import { IDisputes } from "../../src/interfaces/IDisputes.sol";
 import { ILanes } from "../../src/interfaces/ILanes.sol";
 import { IPools } from "../../src/interfaces/IPools.sol";
 import { Clocks } from "../../src/libraries/Clocks.sol";
@@ -196,14 +197,33 @@ contract LanesEquivocationTest is CaseTest {
         assertEq(free(user), 10_000_000);
     }
 
-    /// @dev The bond of a dispute that is open when the exit falls due comes back to the Bond account afterwards.
-    function test_ADisputesBondIsNotSeizedAndNotLost() public {
+    /// @dev What a dispute holds of a bond when its user's equivocation is proven comes back first, and is forfeit too.
+    function test_ABondInADisputeIsForfeitAsWell() public {
+        (uint256 id, IDisputes.Record memory r) = accuse(answered(0, 7, 5, 100, WRONG), user);
+        assertEq(disputes.bondedBy(pool, user), id);
         _prove(_pair(1), stranger);
-        vm.warp(lanes.exitOf(pool, user).due - 1);
-        accuse(answered(0, 7, 5, 100, RIGHT), user);
-        skip(1);
+        disputes.publish(id, r, INPUT);
+        verdict(r.response, RIGHT);
+        vm.warp(lanes.exitOf(pool, user).due);
+        vm.expectRevert(abi.encodeWithSelector(ILanes.BondInDispute.selector, user, id));
         lanes.exit(pool, user);
-        assertEq(free(stranger), 1_000_000 + (4_000_000 - bondOf()) / 3);
+        disputes.resolve(id, r);
+        lanes.exit(pool, user);
+        assertEq(free(stranger), 1_000_000 + uint256(4_000_000) / 3);
+        assertEq(balanceOf(AccountKind.Bond, user), 0);
+        conserved();
+    }
+
+    /// @dev After the proof it disputes with other money.
+    function test_ABondThatIsForfeitIsNotPutIntoDisputes() public {
+        _prove(_pair(1), stranger);
+        (, IDisputes.Record memory r) = accuse(answered(0, 7, 5, 100, RIGHT), user);
+        assertFalse(r.fromBond);
+        assertEq(balanceOf(AccountKind.Bond, user), 4_000_000);
+        assertEq(free(user), 2_000_000 - bondOf());
+        vm.warp(lanes.exitOf(pool, user).due);
+        lanes.exit(pool, user);
+        assertEq(free(stranger), 1_000_000 + uint256(4_000_000) / 3);
         conserved();
     }
 

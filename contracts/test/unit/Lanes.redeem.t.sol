@@ -14,6 +14,7 @@ contract LanesRedeemTest is AssayTest {
     function _refused(Voucher memory v, bytes memory reason) private {
         (Voucher[] memory vouchers, bytes[] memory signatures) = batchOf(v);
         vm.expectRevert(reason);
+        vm.prank(servers[0]);
         lanes.redeem(pool, servers[0], vouchers, signatures);
     }
 
@@ -104,13 +105,38 @@ contract LanesRedeemTest is AssayTest {
     function test_RevertWhen_TheListsDifferInLength() public {
         (Voucher[] memory vouchers, bytes[] memory signatures) = batchOf(voucher(0, 7, 5, 2, 300));
         vm.expectRevert(abi.encodeWithSelector(ILanes.LengthsDiffer.selector, 1, 0));
+        vm.prank(servers[0]);
         lanes.redeem(pool, servers[0], vouchers, new bytes[](0));
         vm.expectRevert(abi.encodeWithSelector(ILanes.LengthsDiffer.selector, 0, 1));
+        vm.prank(servers[0]);
         lanes.redeem(pool, servers[0], new Voucher[](0), signatures);
+    }
+
+    /// @dev A user could otherwise redeem its own lane at a later number for fewer units, and so void what the server holds.
+    function test_RevertWhen_AnybodyElseRedeems() public {
+        Voucher memory earned = voucher(0, 7, 5, 3, 700);
+        (Voucher[] memory vouchers, bytes[] memory signatures) = batchOf(voucher(0, 7, 6, 1, 1));
+        vm.expectRevert(abi.encodeWithSelector(ILanes.NotServer.selector, servers[0], user));
+        vm.prank(user);
+        lanes.redeem(pool, servers[0], vouchers, signatures);
+        redeem(0, earned);
+        assertEq(lanes.laneOf(pool, user, servers[0], 7).units, 700);
+        // The server's key of now redeems, as the server.
+        vm.prank(servers[0]);
+        staking.setKey(pool, address(0x5e55));
+        (vouchers, signatures) = batchOf(voucher(0, 7, 7, 4, 800));
+        vm.expectRevert(abi.encodeWithSelector(ILanes.NotServer.selector, servers[0], address(0x5e55)));
+        vm.prank(address(0x5e55));
+        lanes.redeem(pool, servers[0], vouchers, signatures);
+        skip(2 * params.windows.epoch);
+        vm.prank(address(0x5e55));
+        lanes.redeem(pool, servers[0], vouchers, signatures);
+        assertEq(lanes.laneOf(pool, user, servers[0], 7).units, 800);
     }
 
     function test_RevertWhen_NoVoucherIsGiven() public {
         vm.expectRevert(abi.encodeWithSelector(ILanes.NothingToRedeem.selector, address(0), 0));
+        vm.prank(servers[0]);
         lanes.redeem(pool, servers[0], new Voucher[](0), new bytes[](0));
     }
 
@@ -120,6 +146,7 @@ contract LanesRedeemTest is AssayTest {
         bytes[] memory signatures = new bytes[](1);
         (vouchers[0], signatures[0]) = (v, signed(serverKeys[0], Hashes.voucher(v)));
         vm.expectRevert(abi.encodeWithSelector(ISignedMessages.WrongSigner.selector, user, user, servers[0]));
+        vm.prank(servers[0]);
         lanes.redeem(pool, servers[0], vouchers, signatures);
     }
 
@@ -129,6 +156,7 @@ contract LanesRedeemTest is AssayTest {
         bytes memory good = signatures[0];
         signatures[0] = abi.encodePacked(good, uint8(0));
         vm.expectRevert(abi.encodeWithSelector(ECDSA.ECDSAInvalidSignatureLength.selector, 66));
+        vm.prank(servers[0]);
         lanes.redeem(pool, servers[0], vouchers, signatures);
         (uint8 v_, bytes32 r, bytes32 s) =
             vm.sign(userKey, Hashes.typed(lanes.domainSeparator(), Hashes.voucher(v)));
@@ -137,9 +165,11 @@ contract LanesRedeemTest is AssayTest {
             bytes32(0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141 - uint256(s));
         signatures[0] = abi.encodePacked(r, high, v_ == 27 ? uint8(28) : uint8(27));
         vm.expectRevert(abi.encodeWithSelector(ECDSA.ECDSAInvalidSignatureS.selector, high));
+        vm.prank(servers[0]);
         lanes.redeem(pool, servers[0], vouchers, signatures);
         signatures[0] = abi.encodePacked(r, s, uint8(29));
         vm.expectRevert(ECDSA.ECDSAInvalidSignature.selector);
+        vm.prank(servers[0]);
         lanes.redeem(pool, servers[0], vouchers, signatures);
     }
 
@@ -157,8 +187,10 @@ contract LanesRedeemTest is AssayTest {
         vouchers[1] = voucher(0, 7, 6, 3, 400);
         signatures[1] = signed(userKey, Hashes.voucher(vouchers[1]));
         vm.expectRevert(abi.encodeWithSelector(ISignedMessages.WrongSigner.selector, user, session, user));
+        vm.prank(servers[0]);
         lanes.redeem(pool, servers[0], vouchers, signatures);
         signatures[1] = signed(sessionKey, Hashes.voucher(vouchers[1]));
+        vm.prank(servers[0]);
         lanes.redeem(pool, servers[0], vouchers, signatures);
         assertEq(lanes.laneOf(pool, user, servers[0], 7).count, 3);
     }
@@ -167,6 +199,7 @@ contract LanesRedeemTest is AssayTest {
         (Voucher[] memory vouchers, bytes[] memory signatures) = batchOf(voucher(0, 7, 5, 2, 300));
         vm.chainId(block.chainid + 1);
         vm.expectPartialRevert(ISignedMessages.WrongSigner.selector);
+        vm.prank(servers[0]);
         lanes.redeem(pool, servers[0], vouchers, signatures);
     }
 
@@ -207,6 +240,7 @@ contract LanesRedeemTest is AssayTest {
         }
         redeem(0, vouchers[1]);
         vm.expectRevert(abi.encodeWithSelector(ILanes.NothingToRedeem.selector, user, 1));
+        vm.prank(servers[0]);
         lanes.redeem(pool, servers[0], vouchers, signatures);
         assertEq(lanes.laneOf(pool, user, servers[0], 0).count, 0);
     }

@@ -35,6 +35,7 @@ contract SignaturesTest is CaseTest {
         (Voucher[] memory vouchers, bytes[] memory signatures) = (new Voucher[](1), new bytes[](1));
         (vouchers[0], signatures[0]) = (v, signature);
         if (reason.length > 0) vm.expectRevert(reason);
+        vm.prank(servers[0]);
         lanes.redeem(pool, servers[0], vouchers, signatures);
     }
 
@@ -111,6 +112,7 @@ contract SignaturesTest is CaseTest {
             vm.expectRevert(
                 abi.encodeWithSelector(ISignedMessages.WrongSigner.selector, user, user, recovered)
             );
+            vm.prank(servers[0]);
             lanes.redeem{ gas: 5_000_000 }(pool, servers[0], vouchers, signatures);
         }
         // Whatever bytes come with it: an account contract has its own forms.
@@ -362,9 +364,11 @@ contract SignaturesTest is CaseTest {
         Voucher memory v = voucher(0, 7, 1, 1, 100);
         (Voucher[] memory vouchers, bytes[] memory signatures) = batchOf(v);
         vm.expectRevert(abi.encodeWithSelector(ILanes.VoucherOfOther.selector, pool, servers[0]));
+        vm.prank(servers[0]);
         lanes.redeem(other, servers[0], vouchers, signatures);
         vouchers[0].pool = other;
         vm.expectPartialRevert(ISignedMessages.WrongSigner.selector);
+        vm.prank(servers[0]);
         lanes.redeem(other, servers[0], vouchers, signatures);
     }
 
@@ -376,6 +380,7 @@ contract SignaturesTest is CaseTest {
         (Voucher[] memory vouchers, bytes[] memory signatures) = batchOf(v);
         signatures[0] = signature;
         vm.expectPartialRevert(ISignedMessages.WrongSigner.selector);
+        vm.prank(servers[0]);
         lanes.redeem(pool, servers[0], vouchers, signatures);
         Evidence memory e = drawn(0, 1, RIGHT, RIGHT);
         e.challengeSignature = signed(userKey, Hashes.voucher(v));
@@ -417,6 +422,7 @@ contract SignaturesTest is CaseTest {
         uint256 snapshot = vm.snapshotState();
         uint256 passed;
         for (uint256 gas_ = 60_000; gas_ < 700_000; gas_ += 7_919) {
+            vm.prank(servers[0]);
             try lanes.redeem{ gas: gas_ }(pool, servers[0], vouchers, signatures) {
                 ++passed;
                 assertEq(balanceOf(AccountKind.Vesting, servers[0]), params.pay(100));

@@ -45,7 +45,7 @@ contract StakingJoinTest is AssayTest {
         assertEq(seat.owner, newcomer);
         assertEq(seat.index, 61);
         assertEq(seat.exitAt, 0);
-        assertFalse(seat.suspended);
+        assertTrue(seat.status == IStaking.SeatStatus.Active);
         assertEq(staking.serverOf(pool, newcomer).seats, 2);
         assertTrue(staking.isActive(pool, 62));
         assertFalse(staking.isActive(pool, 63));

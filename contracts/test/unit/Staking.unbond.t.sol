@@ -152,7 +152,7 @@ contract StakingUnbondTest is AssayTest {
         _unbond(0, 1);
         _fine(1);
         _fine(1);
-        assertTrue(staking.seatOf(pool, 1).suspended);
+        assertTrue(isSuspended(1));
         assertEq(staking.serverOf(pool, servers[0]).seats, 11);
     }
 

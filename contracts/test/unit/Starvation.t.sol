@@ -235,7 +235,7 @@ contract AuditStarvationTest is AuditTest, Starving {
         audit(job, 1, 0, 6);
         skip(params.windows.audit + 1);
         starve(address(audits), abi.encodeCall(audits.convictSilent, (job.id, 0, job.r, 1)), user);
-        assertTrue(staking.seatOf(pool, 1).convicted);
+        assertTrue(isConvicted(1));
     }
 
     function test_AuditsThatTheirServerPaysFor() public {

@@ -348,7 +348,17 @@ abstract contract AssayTest is Test {
 
     function redeem(uint256 server, Voucher memory v) internal {
         (Voucher[] memory vouchers, bytes[] memory signatures) = batchOf(v);
+        vm.prank(servers[server]);
         lanes.redeem(pool, servers[server], vouchers, signatures);
+    }
+
+    function isConvicted(uint64 seat) internal view returns (bool) {
+        return staking.seatOf(pool, seat).status == IStaking.SeatStatus.Convicted;
+    }
+
+    /// @dev Fined below its stake, or convicted.
+    function isSuspended(uint64 seat) internal view returns (bool) {
+        return staking.seatOf(pool, seat).status != IStaking.SeatStatus.Active;
     }
 
     function seatBalance(uint64 seat) internal view returns (uint256) {
@@ -382,10 +392,23 @@ abstract contract AssayTest is Test {
     {
         vm.prank(opener);
         id = disputes.open(e);
-        r = recordOf(e, opener);
+        r = openedAs(id, recordOf(e, opener));
     }
 
-    /// @dev The record of a dispute over evidence.
+    /// @dev The record with what its bond was taken from.
+    function openedAs(uint256 id, IDisputes.Record memory r) internal view returns (IDisputes.Record memory) {
+        r.fromBond = disputes.bondedBy(pool, r.user) == id;
+        return r;
+    }
+
+    /// @dev Where a dispute that `opener` opens over a response to `of` takes its bond from.
+    function bondKind(address opener, address of_) internal view returns (AccountKind) {
+        bool fromBond = opener == of_ && disputes.bondedBy(pool, of_) == 0
+            && lanes.exitOf(pool, of_).finder == address(0);
+        return fromBond ? AccountKind.Bond : AccountKind.Free;
+    }
+
+    /// @dev The record of a dispute over evidence, a user's only one.
     function recordOf(Evidence memory e, address opener) internal view returns (IDisputes.Record memory) {
         return IDisputes.Record({
             pool: pool,
@@ -403,7 +426,8 @@ abstract contract AssayTest is Test {
             lane: e.request.lane,
             sequence: e.request.sequence,
             units: uint32(units(e)),
-            outputTokens: e.response.outputTokens
+            outputTokens: e.response.outputTokens,
+            fromBond: opener == e.request.user
         });
     }
 

@@ -12,6 +12,7 @@ use num_rational::BigRational;
 
 const HALF: u128 = 1 << 63;
 const ONE: u128 = 1 << 64;
+const MAX_WINDOW: u32 = 366 * 24 * 60 * 60;
 
 fn basis() -> Basis {
     let [token, beacon, arbiter] = [1, 2, 3].map(Address::repeat_byte);
@@ -144,7 +145,7 @@ fn margins_are_those_of_the_document() {
     assert_eq!(first(Condition::Bond).margin(), ratio(94_360, 1));
     let windows: Vec<_> =
         result(&p, Condition::Windows).inequalities.iter().map(Inequality::margin).collect();
-    assert_eq!(windows[..5], [9, 5, 6, 0, 0].map(|margin| ratio(margin, 1)));
+    assert_eq!(windows[..7], [9, 5, 92, 0, 45, 0, 0].map(|margin| ratio(margin, 1)));
     // P_frame of five is 21/3125: 0.8 · 30,000 · (1 − P) against P · (2 · (166,666 + 11,060) + 30,000).
     let jury = first(Condition::Jury);
     assert_eq!(jury.left, ratio(24_000 * 3_104, 3_125));
@@ -168,10 +169,11 @@ fn every_condition_is_decided_to_the_last_unit() {
         change(&mut p);
         first_broken(&p, 1)
     };
-    let refused: [(Condition, Change); 34] = [
+    let refused: [(Condition, Change); 44] = [
         (Condition::Domain, |p| p.basis.token = Address::ZERO),
         (Condition::Domain, |p| p.limits.maxUnits = 0),
         (Condition::Domain, |p| p.limits.maxUnits = (1 << 24) + 1),
+        (Condition::Domain, |p| p.limits.promptWeight = 0),
         (Condition::Domain, |p| p.limits.secondJury = 5),
         (Condition::Domain, |p| p.rates.collusion = 334),
         (Condition::Domain, |p| p.rates.collusion = u16::MAX),
@@ -200,7 +202,16 @@ fn every_condition_is_decided_to_the_last_unit() {
         (Condition::Windows, |p| p.windows.lag = 1),
         (Condition::Windows, |p| (p.windows.audit, p.windows.publish) = (0, 12)),
         (Condition::Windows, |p| p.windows.unbonding = 145),
+        (Condition::Windows, |p| p.windows.exit = 89), // 30 + 60
+        (Condition::Windows, |p| (p.windows.request, p.windows.exit) = (129, 200)), // 129 + 3 + 15 = 147
+        (Condition::Windows, |p| (p.windows.voucher, p.windows.exit) = (1, 44)), // 30 + 3 + 12
         (Condition::Windows, |p| p.windows.voucher = 0),
+        (Condition::Windows, |p| p.windows.request = 0),
+        (Condition::Windows, |p| p.windows.commit = 1),
+        (Condition::Windows, |p| p.windows.unbonding = MAX_WINDOW + 1),
+        (Condition::Windows, |p| p.windows.exit = MAX_WINDOW + 1),
+        (Condition::Windows, |p| p.windows.epoch = MAX_WINDOW + 1),
+        (Condition::Bond, |p| p.prices.checkCap = amount(34_199)), // 10 · 3,420 - 1
         (Condition::Bond, |p| p.prices.minBond = amount(105_654)),
         (Condition::Jury, |p| (p.rates.collusion, p.prices.jurorPay) = (333, amount(1_300))),
         (Condition::Audits, |p| p.prices.rewardFixed = amount(32)), // (30,000 + 2 · 1,100)/1000 = 32.2
@@ -209,7 +220,7 @@ fn every_condition_is_decided_to_the_last_unit() {
     for (i, (condition, change)) in refused.into_iter().enumerate() {
         assert_eq!(broken(audited_pool(), change), Some(condition), "{i}");
     }
-    let accepted: [Change; 14] = [
+    let accepted: [Change; 20] = [
         |_| (),
         |p| p.limits.auditSize = 1,
         |p| p.prices.seatStake = amount(156_292), // its third is rounded down
@@ -221,6 +232,12 @@ fn every_condition_is_decided_to_the_last_unit() {
         |p| p.prices.jurorPay = amount(1_100),
         |p| p.prices.jurorPenalty = amount(1_001),
         |p| p.windows.epoch = 1,
+        |p| (p.windows.request, p.windows.exit) = (128, 200), // 128 + 3 + 15 = 146
+        |p| (p.windows.voucher, p.windows.exit) = (1, 45),
+        |p| p.windows.commit = 2,
+        |p| p.windows.unbonding = MAX_WINDOW,
+        |p| (p.windows.exit, p.windows.epoch) = (MAX_WINDOW, MAX_WINDOW),
+        |p| p.prices.checkCap = amount(34_200),
         |p| p.prices.minBond = amount(105_655),
         |p| (p.rates.challengeFixed, p.rates.challengeUnit) = (HALF - 1_000, 1),
         // Without audits nothing asks for their size, pay and window.
@@ -246,7 +263,7 @@ fn the_lag_counts_in_each_window_to_the_last_second() {
     let mut p = audited_pool();
     (p.windows.lag, p.windows.epoch) = (5, 5);
     (p.windows.vesting, p.windows.unbonding) = (86 + 4 * 5, 146 + 4 * 5);
-    p.windows.exit = 60 + 4 * 3 + 12 + 5;
+    p.windows.exit = 5 + 30 + 60;
     assert_eq!(first_broken(&p, 1), None);
     let broken = |change: fn(&mut PoolParams)| {
         let mut p = p.clone();
@@ -256,6 +273,24 @@ fn the_lag_counts_in_each_window_to_the_last_second() {
     assert_eq!(broken(|p| p.windows.vesting -= 1), Some(Condition::Windows));
     assert_eq!(broken(|p| p.windows.exit -= 1), Some(Condition::Windows));
     assert_eq!(broken(|p| p.windows.epoch -= 1), Some(Condition::Domain));
+    // A late order, and a late delivery of its answer.
+    p.windows.voucher = 1;
+    p.windows.exit = 5 + 30 + 5 + 3 + 12;
+    assert_eq!(first_broken(&p, 1), None);
+    p.windows.exit -= 1;
+    assert_eq!(first_broken(&p, 1), Some(Condition::Windows));
+    p.windows.exit += 1;
+    p.windows.request = 200;
+    p.windows.exit += 170;
+    p.windows.unbonding = 200 + 5 + 3 + 15;
+    assert_eq!(first_broken(&p, 1), None);
+    p.windows.unbonding -= 1;
+    assert_eq!(first_broken(&p, 1), Some(Condition::Windows));
+}
+
+#[test]
+fn a_beacon_has_a_period() {
+    assert_eq!(first_broken(&pool(), 0), Some(Condition::Domain));
 }
 
 /// Without its domain a pool has no probabilities.

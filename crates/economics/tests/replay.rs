@@ -36,6 +36,8 @@ const GAP: u64 = 1_000;
 const TOKEN: u128 = 1_000_000_000_000_000_000;
 const FREE: u8 = 1;
 const BURN: u8 = 9;
+/// `IStaking.SeatStatus.Convicted`.
+const CONVICTED: u8 = 2;
 
 #[derive(serde::Deserialize)]
 struct File {
@@ -451,6 +453,7 @@ impl Replay {
             sequence: request.sequence,
             units: e.units,
             outputTokens: 0,
+            fromBond: true,
         };
         let publish = abi::Disputes::publishCall { id, r: record.clone(), input: Bytes::from_static(INPUT) };
         self.call(request.user, self.disputes, publish);
@@ -536,7 +539,7 @@ impl Replay {
         let old = self.servers[party].clone();
         let (pool, seat) = (self.pool, old.seat);
         let state = self.call(self.owner, self.staking, abi::Staking::seatOfCall { pool, seat });
-        if !state.convicted {
+        if state.status != CONVICTED {
             return;
         }
         self.call(self.owner, self.staking, abi::Staking::evictCall { pool, seat });

@@ -106,8 +106,9 @@ async fn check_due(node: &Inner, body: &CheckBody, response_hash: B256) -> Resul
         return not_due("request, response and challenge do not belong together");
     }
     let units = response.units(node.params.limits.promptWeight, node.params.limits.outputWeight);
-    if units > u64::from(request.maxUnits.min(node.params.limits.maxUnits)) {
-        return not_due(format!("{units} units are over the limit"));
+    let limit = u64::from(request.maxUnits.min(node.params.limits.maxUnits));
+    if units == 0 || units > limit {
+        return not_due(format!("{units} units are not between 1 and {limit}"));
     }
     if node.time_of(response.round)? > request.deadline {
         return not_due("answered after the deadline");
@@ -140,6 +141,11 @@ async fn check_due(node: &Inner, body: &CheckBody, response_hash: B256) -> Resul
         Some((seat, owner)) if seat == challenge.seat && owner == node.account => {}
         Some((seat, owner)) => return not_due(format!("the ticket drew seat {seat} of {owner}")),
         None => return not_due("the pool is empty"),
+    }
+    // What its exit takes pays no claim.
+    let claimed = now + u64::from(node.params.windows.answer);
+    if pool.exits.get(&request.user).is_some_and(|due| *due <= claimed) {
+        return not_due("the user's exit is due before this check could be claimed");
     }
     let e_money = pool.balance_of(AccountKind::Check, request.user);
     drop(index);

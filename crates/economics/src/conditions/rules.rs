@@ -16,6 +16,8 @@ use super::{
 
 /// Denominator of rates is `2^RATE_BITS`.
 const RATE_BITS: u32 = 64;
+/// Longest that money waits in a pool, in seconds.
+const MAX_WINDOW: u32 = 366 * 24 * 60 * 60;
 
 /// All inequalities of `condition`, with probabilities taken by `rule`. All but Domain expect that Domain is met.
 pub(super) fn inequalities(condition: Condition, p: &PoolParams, period: u64, rule: Rule) -> Vec<Inequality> {
@@ -45,6 +47,7 @@ fn domain(p: &PoolParams, s: &Symbols, period: u64) -> Vec<Inequality> {
         at_least("2^24 ≥ M", Number, whole(1 << 24), whole(limits.maxUnits)),
         at_least("maxInputBytes ≥ 1", Number, whole(limits.maxInputBytes), whole(1)),
         at_least("65,536 ≥ maxInputBytes", Number, whole(65_536), whole(limits.maxInputBytes)),
+        at_least("promptWeight ≥ 1", Number, whole(limits.promptWeight), whole(1)),
         at_least("2^16 ≥ promptWeight", Number, whole(1 << 16), whole(limits.promptWeight)),
         at_least("outputWeight ≥ 1", Number, whole(limits.outputWeight), whole(1)),
         at_least("2^16 ≥ outputWeight", Number, whole(1 << 16), whole(limits.outputWeight)),
@@ -57,7 +60,7 @@ fn domain(p: &PoolParams, s: &Symbols, period: u64) -> Vec<Inequality> {
         at_least("1 ≥ d", Share, whole(1), share(rates.discount)),
         more("p(1) > 0", Share, rate(s.challenge_rate(&BigInt::one())), whole(0)),
         at_least("1 ≥ p(M)", Share, whole(1), rate(s.challenge_rate(&s.max))),
-        more("epoch > 0", Seconds, epoch.clone(), whole(0)),
+        more("period > 0", Seconds, whole(period), whole(0)),
         at_least("epoch ≥ period", Seconds, epoch.clone(), whole(period)),
         at_least("epoch ≥ lag", Seconds, epoch, whole(p.windows.lag)),
     ];
@@ -163,6 +166,7 @@ fn windows(p: &PoolParams, s: &Symbols, period: u64) -> Vec<Inequality> {
     let margin = (BigInt::from(p.limits.stride) + 10) * period + big(w.lag) * 4;
     let dispute = big(w.dispute) + w.publish + (big(w.commit) + w.propose) * ballots + w.audit + margin;
     let checking = (BigInt::from(p.limits.redraws) + 1) * w.answer;
+    let ticket = big(w.request) + w.lag + (BigInt::from(p.limits.stride) + 2) * period;
     let mut all = vec![
         at_least(
             "vesting ≥ dispute + publish + b(commit + propose) + audit + (stride + 10)·period + 4·lag",
@@ -177,34 +181,52 @@ fn windows(p: &PoolParams, s: &Symbols, period: u64) -> Vec<Inequality> {
             whole(big(w.voucher) + w.vesting),
         ),
         at_least(
-            "exit ≥ voucher + (redraws + 1)·answer + claim + lag",
+            "unbonding ≥ request + lag + (stride + 2)·period + dispute",
+            Seconds,
+            whole(w.unbonding),
+            whole(&ticket + w.dispute),
+        ),
+        at_least(
+            "exit ≥ lag + request + voucher",
             Seconds,
             whole(w.exit),
-            whole(&checking + w.voucher + w.claim + w.lag),
+            whole(big(w.lag) + w.request + w.voucher),
+        ),
+        at_least(
+            "exit ≥ lag + request + lag + (stride + 2)·period + claim",
+            Seconds,
+            whole(w.exit),
+            whole(ticket + w.lag + w.claim),
         ),
         at_least("claim ≥ (redraws + 1)·answer", Seconds, whole(w.claim), whole(checking)),
         at_least("dispute ≥ claim + answer", Seconds, whole(w.dispute), whole(big(w.claim) + w.answer)),
-        more("answer > 0", Seconds, whole(w.answer), whole(0)),
-        more("publish > 0", Seconds, whole(w.publish), whole(0)),
-        more("commit > 0", Seconds, whole(w.commit), whole(0)),
-        more("propose > 0", Seconds, whole(w.propose), whole(0)),
-        more("request > 0", Seconds, whole(w.request), whole(0)),
-        more("voucher > 0", Seconds, whole(w.voucher), whole(0)),
+        at_least("answer ≥ period", Seconds, whole(w.answer), whole(period)),
+        at_least("publish ≥ period", Seconds, whole(w.publish), whole(period)),
+        at_least("commit ≥ 2·period", Seconds, whole(w.commit), whole(BigInt::from(period) * 2)),
+        at_least("propose ≥ period", Seconds, whole(w.propose), whole(period)),
+        at_least("request ≥ period", Seconds, whole(w.request), whole(period)),
+        at_least("voucher ≥ period", Seconds, whole(w.voucher), whole(period)),
+        at_least("366 days ≥ unbonding", Seconds, whole(MAX_WINDOW), whole(w.unbonding)),
+        at_least("366 days ≥ exit", Seconds, whole(MAX_WINDOW), whole(w.exit)),
+        at_least("366 days ≥ epoch", Seconds, whole(MAX_WINDOW), whole(w.epoch)),
     ];
     if s.is_audited() {
-        all.push(more("audit > 0", Seconds, whole(w.audit), whole(0)));
+        all.push(at_least("audit ≥ period", Seconds, whole(w.audit), whole(period)));
     }
     all
 }
 
 fn bond(s: &Symbols) -> Vec<Inequality> {
     let needed = s.jury_budget() + &s.freeze + s.fee(&s.max) + s.check(&s.max) * 20;
-    vec![at_least(
-        "minBond ≥ J + freezePrice + fee(M) + 20·check(M)",
-        Token,
-        whole(s.bond.clone()),
-        whole(needed),
-    )]
+    vec![
+        at_least(
+            "minBond ≥ J + freezePrice + fee(M) + 20·check(M)",
+            Token,
+            whole(s.bond.clone()),
+            whole(needed),
+        ),
+        at_least("checkCap ≥ 10·check(M)", Token, whole(s.check_cap.clone()), whole(s.check(&s.max) * 10)),
+    ]
 }
 
 fn jury(p: &PoolParams, s: &Symbols, rule: Rule) -> Vec<Inequality> {

@@ -26,6 +26,7 @@ pub(super) struct Symbols {
     pub(super) juror_pay: BigInt,
     pub(super) juror_penalty: BigInt,
     pub(super) bond: BigInt,
+    pub(super) check_cap: BigInt,
     /// R_V
     pub(super) audit_pay: BigInt,
     /// p0, p1
@@ -66,6 +67,7 @@ impl From<&PoolParams> for Symbols {
             juror_pay: amount!(jurorPay),
             juror_penalty: amount!(jurorPenalty),
             bond: amount!(minBond),
+            check_cap: amount!(checkCap),
             audit_pay: amount!(auditPay),
             challenge_fixed: rates.challengeFixed.into(),
             challenge_unit: rates.challengeUnit.into(),

@@ -136,7 +136,7 @@ impl Generator {
             [
                 ("maxUnits", self.number(24) + U256::ONE),
                 ("maxInputBytes", self.number(16) + U256::ONE),
-                ("promptWeight", self.number(16)),
+                ("promptWeight", self.number(16) + U256::ONE),
                 ("outputWeight", self.number(16) + U256::ONE),
                 ("stride", self.number(16).max(U256::ONE)),
                 ("redraws", self.number(8)),
@@ -186,6 +186,7 @@ impl Generator {
         let fee_unit = thousand * (rate * unit + audit_unit * audits) / kept + U256::ONE + self.slack(bits);
         let check_fixed = self.number(bits);
         let fee_fixed = (rate * check_fixed + audit_fixed * audits).div_ceil(one) + self.slack(bits);
+        let check = unit * max + check_fixed + fee_unit * max * d / thousand;
         let penalty = cost * max + U256::ONE + self.slack(bits);
         let set = fill(
             set,
@@ -202,7 +203,7 @@ impl Generator {
                 ("freezePrice", self.number(bits)),
                 ("jurorPay", (needed + self.slack(bits)).max(U256::ONE)),
                 ("jurorPenalty", penalty),
-                ("checkCap", self.number(96)),
+                ("checkCap", check * int(10) + self.slack(bits)),
                 ("auditPay", audit_pay),
                 ("challengeFixed", rate - slope * max),
                 ("challengeUnit", slope),
@@ -217,22 +218,25 @@ impl Generator {
     fn with_windows(&mut self, set: Set) -> Set {
         let bits = self.pick(&[1, 4, 12, 18]);
         let audited = !(set.get(field("auditFixed")) | set.get(field("auditUnit"))).is_zero();
-        let period = self.number(bits);
+        let period = self.number(bits).max(U256::ONE);
         let lag = self.number(bits);
         let margin = (set.get(field("stride")) + int(10)) * period + int(4) * lag;
-        let [answer, publish, commit, propose] = [(); 4].map(|()| self.number(bits) + U256::ONE);
-        let audit = self.number(bits) + U256::from(audited);
+        let [answer, publish, propose, request, voucher] = [(); 5].map(|()| period + self.slack(bits));
+        let commit = period * int(2) + self.slack(bits);
+        let audit = if audited { period + self.slack(bits) } else { self.number(bits) };
         let checking = (set.get(field("redraws")) + U256::ONE) * answer;
         let claim = checking + self.slack(bits);
         let dispute = claim + answer + self.slack(bits);
         let ballots = (commit + propose) * int(if audited { 3 } else { 2 });
         let vesting = dispute + publish + ballots + audit + margin + self.slack(bits);
-        let voucher = self.number(bits) + U256::ONE;
+        let ticket = request + lag + (set.get(field("stride")) + int(2)) * period;
+        let bonded = (voucher + vesting).max(ticket + dispute);
+        let owing = lag + (request + voucher).max(ticket + claim);
         fill(
             set,
             [
-                ("epoch", period.max(U256::ONE).max(lag) + self.slack(bits)),
-                ("request", self.number(bits) + U256::ONE),
+                ("epoch", period.max(lag) + self.slack(bits)),
+                ("request", request),
                 ("answer", answer),
                 ("claim", claim),
                 ("dispute", dispute),
@@ -241,9 +245,9 @@ impl Generator {
                 ("propose", propose),
                 ("audit", audit),
                 ("vesting", vesting),
-                ("unbonding", voucher + vesting + self.slack(bits)),
+                ("unbonding", bonded + self.slack(bits)),
                 ("voucher", voucher),
-                ("exit", voucher + checking + claim + lag + self.slack(bits)),
+                ("exit", owing + self.slack(bits)),
                 ("lag", lag),
                 ("period", period),
             ],

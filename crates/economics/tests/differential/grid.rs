@@ -31,7 +31,7 @@ fn point(axes: &[Axis], mut index: usize) -> Set {
 
 /// A pool of the smallest numbers there are, which is accepted.
 pub(crate) fn smallest() -> Set {
-    let values: [(&str, u128); 38] = [
+    let values: [(&str, u128); 40] = [
         ("token", 1 << 20),
         ("beacon", 1 << 20),
         ("arbiter", 1 << 20),
@@ -48,12 +48,14 @@ pub(crate) fn smallest() -> Set {
         ("jurorPay", 1),
         ("jurorPenalty", 2),
         ("minBond", 200),
+        ("checkCap", 64),
         ("auditPay", 1),
         ("challengeFixed", HALF),
         ("collusion", 1),
         ("discount", 1),
         ("maxUnits", 1),
         ("maxInputBytes", 1),
+        ("promptWeight", 1),
         ("outputWeight", 1),
         ("stride", 1),
         ("setSize", 1),
@@ -66,12 +68,12 @@ pub(crate) fn smallest() -> Set {
         ("claim", 1),
         ("dispute", 2),
         ("publish", 1),
-        ("commit", 1),
+        ("commit", 2),
         ("propose", 1),
         ("voucher", 1),
-        ("exit", 3),
+        ("exit", 5),
     ];
-    let spare = [("vesting", 20), ("unbonding", 21), ("period", 1)];
+    let spare = [("vesting", 24), ("unbonding", 25), ("period", 1)];
     values
         .into_iter()
         .chain(spare)
@@ -93,6 +95,7 @@ fn money() -> Vec<Axis> {
         ("challengeUnit", vec![0, HALF / 2]),
         ("maxUnits", vec![1, 2]),
         ("minBond", vec![50, 200]),
+        ("checkCap", vec![19, 20, 64]),
     ]
 }
 
@@ -110,7 +113,7 @@ fn audits() -> Vec<Axis> {
         ("feeUnit", vec![2, 3, 18]),
         ("audit", vec![0, 1]),
         ("seatStake", vec![50, 400]),
-        ("vesting", vec![18, 19, 20]),
+        ("vesting", vec![20, 23, 24]),
     ]
 }
 
@@ -125,12 +128,13 @@ fn windows() -> Vec<Axis> {
         ("claim", vec![0, 1, 2]),
         ("dispute", vec![1, 2, 3]),
         ("publish", vec![0, 1]),
-        ("commit", vec![0, 1]),
+        ("commit", vec![1, 2]),
         ("propose", vec![0, 1]),
         ("audit", vec![0, 1]),
-        ("vesting", vec![17, 18, 20, 30]),
-        ("unbonding", vec![18, 21, 31]),
-        ("exit", vec![2, 3, 4, 5]),
+        ("request", vec![0, 1, 20]),
+        ("vesting", vec![19, 20, 24, 30]),
+        ("unbonding", vec![21, 25, 31]),
+        ("exit", vec![4, 5, 6, 7, 27]),
         ("lag", vec![0, 1]),
     ]
 }
@@ -159,6 +163,7 @@ fn ranges() -> Vec<Axis> {
         ("jurorPay", vec![1_000]),
         ("seatStake", vec![1 << 27]),
         ("minBond", vec![1 << 30]),
+        ("checkCap", vec![1 << 30]),
     ]
 }
 
