@@ -38,7 +38,7 @@ abstract contract DisputePayouts is IDisputes {
         if (outcome == IArbiter.Outcome.Void) {
             _move(r.pool, r.response, AccountKind.Burn, 0, rest);
         } else {
-            _move(r.pool, r.response, _bondKind(c.fromBond), keyOf(c.payer), rest);
+            _move(r.pool, r.response, AccountKind.Free, keyOf(c.payer), rest);
         }
     }
 
@@ -47,7 +47,7 @@ abstract contract DisputePayouts is IDisputes {
         Case storage c = _cases[r.pool][r.response];
         if (c.repaid || left == 0) return 0;
         c.repaid = true;
-        return _pay(r.pool, id, _bondKind(c.fromBond), c.payer, jurors, left);
+        return _pay(r.pool, id, AccountKind.Free, c.payer, jurors, left);
     }
 
     function _repayFromReserve(Record calldata r, uint256 id, uint64 seat, uint256 jurors) internal {
@@ -72,10 +72,10 @@ abstract contract DisputePayouts is IDisputes {
         _move(pool, from, AccountKind.Case, _seatKey(pool, seat), amount);
     }
 
-    /// @dev What is left of the bond goes back to where it came from. Comes before a slash brings other money to the account.
+    /// @dev What is left of the bond goes back to the opener. Comes before a slash brings other money to the account.
     function _returnBond(uint256 id, Record calldata r) internal {
         uint256 rest = LEDGER.balanceOf(r.pool, AccountKind.Case, bytes32(id));
-        _move(r.pool, bytes32(id), _bondKind(r.fromBond), keyOf(r.opener), rest);
+        _move(r.pool, bytes32(id), AccountKind.Free, keyOf(r.opener), rest);
     }
 
     /// @dev The freeze price goes to the accused who did not open the dispute, in equal parts.
@@ -126,13 +126,10 @@ abstract contract DisputePayouts is IDisputes {
         _move(pool, bytes32(id), AccountKind.Burn, 0, rest);
     }
 
-    /// @dev A dispute's bond: what the jury may cost, and the price of a freeze.
+    /// @dev A dispute's bond: what the jury may cost, and the price of a freeze. It is the opener's Free money: a user's Bond
+    /// guarantees what it owes, and a dispute could move that into the pockets of friends, or hold it while others' rights expire.
     function _bond(PoolParams memory p) internal pure returns (uint256) {
         return p.juryBudget() + p.prices.freezePrice;
-    }
-
-    function _bondKind(bool fromBond) internal pure returns (AccountKind) {
-        return fromBond ? AccountKind.Bond : AccountKind.Free;
     }
 
     /// @dev Pays out of a dispute's account what `left` allows.

@@ -29,8 +29,6 @@ contract Disputes is DisputePayouts {
     uint256 private _last;
     mapping(uint256 id => Dispute) private _disputes;
     mapping(bytes32 juror => bool) private _settled;
-    /// @inheritdoc IDisputes
-    mapping(bytes32 pool => mapping(address user => uint256)) public bondedBy;
 
     constructor(Modules memory modules) DisputePayouts(modules.ledger, modules.staking, modules.lanes) {
         POOLS = modules.pools;
@@ -105,14 +103,12 @@ contract Disputes is DisputePayouts {
             _requireNotConvicted(r);
         }
         id = ++_last;
-        r.fromBond = _takesBond(r);
-        if (r.fromBond) bondedBy[r.pool][r.user] = id;
         // The first pays the jury and is paid for the find: who joins can't take that away, least of all after the verdict.
         if (c.open++ == 0 && !published) _setPayer(c, id, r);
         uint256 until = block.timestamp + p.windows.publish;
         _disputes[id] =
             Dispute(keccak256(abi.encode(r)), published ? State.Published : State.Opened, uint40(until));
-        LEDGER.move(r.pool, _bondKind(r.fromBond), keyOf(r.opener), AccountKind.Case, bytes32(id), _bond(p));
+        LEDGER.move(r.pool, AccountKind.Free, keyOf(r.opener), AccountKind.Case, bytes32(id), _bond(p));
         _accuse(r, true);
         emit DisputeOpened(id, r.pool, r.response, r, until);
         if (published) emit DisputeJoined(id, r.pool, r.response);
@@ -330,14 +326,7 @@ contract Disputes is DisputePayouts {
     }
 
     function _setPayer(Case storage c, uint256 id, Record memory r) private {
-        (c.first, c.payer, c.fromBond) = (uint32(id), r.opener, r.fromBond);
-    }
-
-    /// @dev A Bond account guarantees what its user owes, so disputes hold no more of it than the one that the least bond provides
-    /// for, and nothing of what an equivocation forfeits.
-    function _takesBond(Record memory r) private view returns (bool) {
-        return r.opener == r.user && bondedBy[r.pool][r.user] == 0
-            && LANES.exitOf(r.pool, r.user).finder == address(0);
+        (c.first, c.payer) = (uint32(id), r.opener);
     }
 
     function _accuse(Record memory r, bool opened) private {
@@ -358,7 +347,6 @@ contract Disputes is DisputePayouts {
         Case storage c = _cases[r.pool][r.response];
         --c.open;
         if (c.first == id) c.first = 0;
-        if (r.fromBond) delete bondedBy[r.pool][r.user];
         _accuse(r, false);
         uint256 burnt = _burnRest(r.pool, id);
         _sweep(r.pool, r.serverSeat);

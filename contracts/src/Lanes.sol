@@ -4,7 +4,6 @@ pragma solidity 0.8.37;
 import { SignedMessages } from "./SignedMessages.sol";
 import { IAudits } from "./interfaces/IAudits.sol";
 import { IChecks } from "./interfaces/IChecks.sol";
-import { IDisputes } from "./interfaces/IDisputes.sol";
 import { ILanes } from "./interfaces/ILanes.sol";
 import { ILedger } from "./interfaces/ILedger.sol";
 import { IStaking } from "./interfaces/IStaking.sol";
@@ -23,7 +22,7 @@ contract Lanes is SignedMessages, ILanes {
     ILedger public immutable LEDGER;
     IStaking public immutable STAKING;
     IChecks public immutable CHECKS;
-    IDisputes public immutable DISPUTES;
+    address public immutable DISPUTES;
     IAudits public immutable AUDITS;
 
     mapping(bytes32 lane => Lane) private _lanes;
@@ -58,7 +57,7 @@ contract Lanes is SignedMessages, ILanes {
         LEDGER = ILedger(modules.ledger);
         STAKING = IStaking(modules.staking);
         CHECKS = IChecks(modules.checks);
-        DISPUTES = IDisputes(modules.disputes);
+        DISPUTES = modules.disputes;
         AUDITS = IAudits(modules.audits);
     }
 
@@ -106,9 +105,6 @@ contract Lanes is SignedMessages, ILanes {
         require(e.due != 0, NoExitRequested(user));
         require(msg.sender == user || e.finder != address(0), NotUser(msg.sender));
         require(block.timestamp >= e.due, ExitTooEarly(user, e.due));
-        // What a dispute holds of a bond that is forfeit comes back to it first.
-        uint256 dispute = e.finder == address(0) ? 0 : DISPUTES.bondedBy(pool, user);
-        require(dispute == 0, BondInDispute(user, dispute));
         _exits[pool][user] = Exit({ due: 0, last: uint40(block.timestamp), finder: address(0) });
         bytes32 key = keyOf(user);
         (uint256 balance, uint256 bond) = LEDGER.balancesOf(pool, key, AccountKind.Balance, AccountKind.Bond);
@@ -248,7 +244,7 @@ contract Lanes is SignedMessages, ILanes {
 
     /// @inheritdoc ILanes
     function forfeit(bytes32 pool, address server) external returns (uint256 amount) {
-        require(msg.sender == address(DISPUTES) || msg.sender == address(AUDITS), NotModule(msg.sender));
+        require(msg.sender == DISPUTES || msg.sender == address(AUDITS), NotModule(msg.sender));
         amount = LEDGER.balanceOf(pool, AccountKind.Vesting, keyOf(server));
         LEDGER.move(pool, AccountKind.Vesting, keyOf(server), AccountKind.Burn, 0, amount);
         emit VestingForfeited(pool, server, amount);

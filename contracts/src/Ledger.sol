@@ -168,7 +168,7 @@ contract Ledger is ILedger, ReentrancyGuardTransient {
         }
         if (module == CHECKS) return (CHECK | BOND | CLAIM, CLAIM | CHECK | FREE | BALANCE);
         if (module == STAKING) return (FREE | SEAT, FREE | SEAT | CASE | BURN);
-        if (module == DISPUTES) return (FREE | BOND | CASE, FREE | BOND | CASE | BALANCE | BURN);
+        if (module == DISPUTES) return (FREE | CASE, FREE | CASE | BALANCE | BURN);
         if (module == AUDITS) {
             return (AUDIT | CASE | VESTING, AUDIT | CASE | VESTING | FREE | BALANCE | BURN);
         }

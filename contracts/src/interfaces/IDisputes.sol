@@ -38,13 +38,11 @@ interface IDisputes {
         uint64 sequence;
         uint32 units;
         uint32 outputTokens; // the right digest is f's at this count
-        bool fromBond; // the opener put up its bond out of its Bond account, not its Free one
     }
 
     /// @notice What the disputes over one response share: their case before the arbiter.
     struct Case {
         address payer; // opened the first dispute: puts up the jury's pay, and is paid for finding the server's lie
-        bool fromBond; // out of its Bond account
         bool published;
         bool settled; // the jury's pay is set aside, the rest of what was put up is gone back
         bool repaid; // a conviction gave the payer back what the jury costs
@@ -102,7 +100,7 @@ interface IDisputes {
     error JurorNotDue(bytes32 response, uint8 ballot, uint256 position);
 
     /// @notice Opens a dispute; the caller is the response's user, server or validator and puts up the bond `J` + the freeze
-    /// price: a user from its Bond account for one dispute at a time, unless it has equivocated; else from its Free account.
+    /// price from its Free account.
     function open(Evidence calldata evidence) external returns (uint256 id);
 
     /// @notice Accuses the server of a response alone. Anyone may, with the same bond, before the response's dispute window ends.
@@ -144,8 +142,6 @@ interface IDisputes {
     function setAside(bytes32 pool, uint64 seat, bytes32 from, uint256 left) external returns (uint256 amount);
 
     function stateOf(uint256 id) external view returns (State);
-    /// @notice The user's dispute that holds money of its Bond account; 0 without one.
-    function bondedBy(bytes32 pool, address user) external view returns (uint256 id);
     function caseOf(bytes32 pool, bytes32 response) external view returns (Case memory);
     /// @notice Subject under which a response's case lies before the arbiter.
     function subjectOf(bytes32 response) external view returns (bytes32);

@@ -80,8 +80,6 @@ interface ILanes is ISignedMessages {
     error NoEquivocation();
     /// @notice The user's exit is already decided by a proof of its equivocation.
     error Equivocated(address user);
-    /// @notice A dispute holds money of a bond that an equivocation forfeits; its end brings it back.
-    error BondInDispute(address user, uint256 dispute);
     error BeforeLastExit(address user, uint256 lastExit);
     error DeliveredTooLate(uint256 deadline);
     error WrongOutput(bytes32 outputHash);

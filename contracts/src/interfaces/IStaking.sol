@@ -9,7 +9,7 @@ interface IStaking {
     enum SeatStatus {
         Active,
         Suspended, // fines have left it less than its stake
-        Convicted // slashed: nothing accuses it any more
+        Convicted // slashed: no dispute opens over it but one whose verdict is there
     }
 
     /// @dev One storage slot. The count of disputes takes more of them than blocks hold while one runs.

@@ -12,7 +12,7 @@ enum Condition {
     Coverage, // a conviction covers its payouts and burns 2J
     Participation, // honest servers, users and jurors earn
     Windows, // nothing leaves while it can still be claimed
-    Bond, // a user's bond and check account pay its checks, and its bond a dispute
+    Bond, // a user's bond and check account pay its checks
     Jury, // colluders neither frame nor block often
     Audits // a redemption's reward carries its audits, so that none is too large to be audited
 }
@@ -24,7 +24,7 @@ library Conditions {
 
     /// @dev Bounds the loop over an audit's validators.
     uint256 private constant MAX_AUDITORS = 16;
-    /// @dev Longest that money waits in a pool.
+    /// @dev No window is longer.
     uint256 private constant MAX_WINDOW = 366 days;
     /// @dev Fixed point of probabilities inside `tail`.
     uint256 private constant ONE = 1 << 192;
@@ -176,7 +176,7 @@ library Conditions {
             && _bounded(p, period);
     }
 
-    /// @dev Who must act within a window has a round of the beacon for it at least. The others are bounded by these: `exit` and
+    /// @dev No window is shorter than a round of the beacon, by which its users see time pass. The others are bounded by these: `exit` and
     /// `unbonding` are longer than all but `epoch`.
     function _bounded(PoolParams memory p, uint256 period) private pure returns (bool) {
         return p.windows.answer >= period && p.windows.publish >= period && p.windows.commit >= 2 * period
@@ -185,12 +185,11 @@ library Conditions {
             && p.windows.exit <= MAX_WINDOW && p.windows.epoch <= MAX_WINDOW;
     }
 
-    /// @dev A dispute, one answer, and what claims may take within any voucher's lifetime, which touches two of their periods.
+    /// @dev One answer, and what claims may take within any voucher's lifetime, which touches two of their periods.
     /// What they may take of a bond fits into the check account, too.
     function _bond(PoolParams memory p) private pure returns (bool) {
         uint256 m = p.limits.maxUnits;
-        return p.prices.minBond >= p.juryBudget() + p.prices.freezePrice + p.fee(m) + 2 * p.checkReserve()
-            && p.prices.checkCap >= p.checkReserve();
+        return p.prices.minBond >= p.fee(m) + 2 * p.checkReserve() && p.prices.checkCap >= p.checkReserve();
     }
 
     /// @dev `P_frame·(2(S/3 + fee + base fee) + J) < (1 − P_frame)(1 − r)·J`: opening a dispute in the hope of a colluding

@@ -271,7 +271,7 @@ contract ConditionsTest is AssayTest {
     }
 
     function test_Bond() public {
-        uint96 least = 21_000 + 200 + 7_040 + 20 * 3_420;
+        uint96 least = 7_040 + 20 * 3_420;
         p.prices.minBond = least;
         _accepted();
         p.prices.minBond = least - 1;

@@ -23,7 +23,7 @@ abstract contract DisputePlayers is AuditPlayers {
 
     function _dispute(Evidence memory e, address opener) internal {
         uint256 bond = params.juryBudget() + params.prices.freezePrice;
-        if (balanceOf(bondKind(opener, e.request.user), opener) < bond) return;
+        if (balanceOf(AccountKind.Free, opener) < bond) return;
         (uint256 id, IDisputes.Record memory r) = disputed(e, opener);
         ++count["dispute"];
         _push(id, r);
@@ -69,10 +69,10 @@ abstract contract DisputePlayers is AuditPlayers {
         // Servers that follow the protocol accuse nobody, users that do no right answer.
         if (isHonest[opener] && (opener != e.request.user || _isRight(e))) return;
         uint256 bond = params.juryBudget() + params.prices.freezePrice;
-        if (balanceOf(bondKind(opener, e.request.user), opener) < bond) return;
+        if (balanceOf(AccountKind.Free, opener) < bond) return;
         vm.prank(opener);
         try disputes.accuse(e.request, e.response, e.responseSignature) returns (uint256 id) {
-            IDisputes.Record memory r = openedAs(id, recordOf(e, opener));
+            IDisputes.Record memory r = recordOf(e, opener);
             (r.validator, r.validatorSeat, r.validatorCommitment) = (address(0), 0, 0);
             ++count[disputes.stateOf(id) == IDisputes.State.Published ? "join" : "accuse"];
             _push(id, r);
@@ -99,7 +99,7 @@ abstract contract DisputePlayers is AuditPlayers {
         uint256 id = disputes.proveEquivocation(
             e.request, e.response, e.responseSignature, other.response, other.responseSignature
         );
-        IDisputes.Record memory r = openedAs(id, recordOf(e, finder));
+        IDisputes.Record memory r = recordOf(e, finder);
         (r.validator, r.validatorSeat, r.validatorCommitment) = (address(0), 0, 0);
         _push(id, r);
         assertTrue(staking.serverOf(pool, servers[server]).convicted, "convicted without a jury");
@@ -167,15 +167,6 @@ abstract contract DisputePlayers is AuditPlayers {
         // A proof waits for the disputes that come first, and for those that could still open.
         if (proven) longest = 2 * longest + params.windows.dispute;
         assertLe(_now() - start, longest + 20, "8: time");
-    }
-
-    /// @dev Ends the dispute that holds money of a user's bond.
-    function _releaseBond(address of_) internal {
-        uint256 id = disputes.bondedBy(pool, of_);
-        for (uint256 i; id != 0 && i < cases.length; ++i) {
-            if (cases[i].id == id) _finish(cases[i], i);
-        }
-        assertEq(disputes.bondedBy(pool, of_), 0, "every dispute gives its bond free");
     }
 
     function finishAll() external move(0) {

@@ -94,13 +94,6 @@ contract Handler is HonestPlayers {
     function _expel(uint256 due) private {
         address finder = lanes.exitOf(pool, user).finder;
         if (_now() < due) vm.warp(due);
-        uint256 dispute = disputes.bondedBy(pool, user);
-        if (dispute != 0) {
-            vm.expectRevert(abi.encodeWithSelector(ILanes.BondInDispute.selector, user, dispute));
-            lanes.exit(pool, user);
-            _releaseBond(user);
-            ++count["bond freed"];
-        }
         uint256 bond = balanceOf(AccountKind.Bond, user);
         uint256 before = balanceOf(AccountKind.Free, finder);
         uint256 balance = balanceOf(AccountKind.Balance, user);

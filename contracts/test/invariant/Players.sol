@@ -84,7 +84,7 @@ abstract contract Players is AuditTest {
             (address one, uint256 key) = makeAddrAndKey(string.concat("invariant user", vm.toString(i)));
             users.push(one);
             userKeys.push(key);
-            ledger.deposit(pool, one, 2_400_000); // a bond carries one dispute, other money the next
+            ledger.deposit(pool, one, 2_400_000); // some for disputes
             vm.prank(one);
             lanes.fund(pool, 1_000_000, 1_000_000);
         }

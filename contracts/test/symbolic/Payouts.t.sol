@@ -76,8 +76,6 @@ contract Court {
         lane.sequence = paid ? 1 : 0;
     }
 
-    function exitOf(bytes32, address) external pure returns (ILanes.Exit memory) { }
-
     function balanceOf(bytes32, AccountKind, bytes32 key) external view returns (uint256) {
         return _cases[key];
     }
@@ -141,8 +139,7 @@ contract PayoutsSymbolicTest is SymbolicTest {
             lane: 0,
             sequence: 1,
             units: uint32(units),
-            outputTokens: 0,
-            fromBond: user == address(this)
+            outputTokens: 0
         });
         disputes.publish(id, r, input);
         disputes.resolve(id, r);

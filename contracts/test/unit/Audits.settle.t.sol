@@ -464,9 +464,10 @@ contract AuditsSettleTest is AuditTest {
         uint256 rest = stake - 5 * JUROR - params.fee(110) - stake / 3 - params.baseFee(110);
         assertEq(burnBalance(), burnt + rest - 2 * budget + job.r.reward);
         assertEq(ledger.balanceOf(pool, AccountKind.Case, keccak256(abi.encode(pool, seatOf(0)))), 2 * budget);
+        uint256 held = balanceOf(AccountKind.Free, user);
         disputes.close(x, rx);
         disputes.close(y, ry);
-        assertEq(balanceOf(AccountKind.Bond, user), 4_000_000);
+        assertEq(balanceOf(AccountKind.Free, user), held + 2 * (budget + params.prices.freezePrice));
         assertEq(burnBalance(), burnt + rest - 3 * JUROR + job.r.reward, "what was left of it is burnt");
         disputes.settleJurors(pool, rx.response, 1, upTo(3));
         assertEq(staking.serverOf(pool, servers[0]).freezes, 0);

@@ -290,8 +290,10 @@ contract AuditsSilenceTest is AuditTest {
         audits.convictSilent(job.id, 0, job.r, seatOf(0));
         uint256 budget = params.juryBudget();
         assertEq(burnBalance(), burnt + params.prices.seatStake + job.r.reward - budget);
+        uint256 held = balanceOf(AccountKind.Free, user);
         disputes.close(id, r);
-        assertEq(balanceOf(AccountKind.Bond, user), 4_000_000, "the opener pays nothing");
+        uint256 back = budget + params.prices.freezePrice;
+        assertEq(balanceOf(AccountKind.Free, user), held + back, "the opener pays nothing");
         uint256 due = 2 * uint256(params.prices.jurorPay);
         assertEq(burnBalance(), burnt + params.prices.seatStake + job.r.reward - due);
         disputes.settleJurors(pool, r.response, 1, upTo(2));

@@ -38,7 +38,6 @@ contract DisputesAccuseTest is CaseTest {
         IDisputes.Case memory c = disputes.caseOf(pool, r.response);
         assertEq(c.payer, stranger);
         assertEq(c.open, 1);
-        assertFalse(c.fromBond);
         assertFalse(c.published);
         // The record names no validator; one that does is another record.
         r.validatorSeat = 13;
@@ -46,36 +45,15 @@ contract DisputesAccuseTest is CaseTest {
         disputes.publish(id, r, INPUT);
     }
 
-    function test_AUserAccusesFromItsBond() public {
-        Evidence memory e = answered(0, 7, 1, 100, WRONG);
-        (, IDisputes.Record memory r) = accuse(e, user);
-        assertEq(balanceOf(AccountKind.Bond, user), 4_000_000 - bondOf());
-        assertEq(free(user), 2_000_000);
-        assertTrue(disputes.caseOf(pool, r.response).fromBond);
-    }
-
-    /// @dev What a user owes stands on its bond: a user could otherwise park it until vouchers expire, in disputes that share one
-    /// verdict and so cost it next to nothing.
-    function test_ABondCarriesOneDisputeAtATime() public {
-        (uint256 a, IDisputes.Record memory ra) = accuse(answered(0, 7, 1, 100, WRONG), user);
-        (uint256 b, IDisputes.Record memory rb) = accuse(answered(1, 7, 2, 100, RIGHT), user);
-        assertTrue(ra.fromBond);
-        assertFalse(rb.fromBond);
-        assertEq(disputes.bondedBy(pool, user), a);
-        assertEq(balanceOf(AccountKind.Bond, user), 4_000_000 - bondOf());
+    /// @dev What a user owes stands on its bond: in disputes of its own it could be parked until others' rights expire, or turned
+    /// into freeze prices for friends.
+    function test_AUserAccusesWithFreeMoney() public {
+        accuse(answered(0, 7, 1, 100, WRONG), user);
+        assertEq(balanceOf(AccountKind.Bond, user), 4_000_000);
         assertEq(free(user), 2_000_000 - bondOf());
-        // The end of one from other money frees nothing.
-        skip(params.windows.publish + 1);
-        disputes.dismiss(b, rb);
-        assertEq(disputes.bondedBy(pool, user), a);
-        disputes.dismiss(a, ra);
-        assertEq(disputes.bondedBy(pool, user), 0);
-        (, rb) = accuse(answered(1, 7, 3, 100, RIGHT), user);
-        assertTrue(rb.fromBond);
-        // And without other money there is no second one.
         vm.startPrank(user);
         ledger.withdraw(pool, user, free(user));
-        Evidence memory e = answered(0, 7, 4, 100, WRONG);
+        Evidence memory e = answered(0, 7, 2, 100, WRONG);
         vm.expectRevert(
             abi.encodeWithSelector(
                 ILedger.Insufficient.selector, pool, AccountKind.Free, keyOf(user), bondOf(), 0
@@ -83,7 +61,6 @@ contract DisputesAccuseTest is CaseTest {
         );
         disputes.accuse(e.request, e.response, e.responseSignature);
         vm.stopPrank();
-        conserved();
     }
 
     function test_RevertWhen_TheAccuserHasNoBond() public {
@@ -134,7 +111,6 @@ contract DisputesAccuseTest is CaseTest {
         assertEq(
             free(user), 2_000_000 + third() + params.baseFee(210) + params.prices.gasAllowance, "all of it"
         );
-        assertEq(balanceOf(AccountKind.Bond, user), 4_000_000);
         settleAllJurors(r.response, 1);
         nothingWaits();
     }

@@ -97,8 +97,9 @@ contract DisputesCloseTest is AssayTest {
         disputes.dismiss(c, rc);
         disputes.resolve(b, rb);
         assertEq(uint8(disputes.stateOf(b)), uint8(IDisputes.State.Convicted));
+        uint256 held = balanceOf(AccountKind.Free, user);
         disputes.close(c, rc);
-        assertEq(balanceOf(AccountKind.Bond, user), 4_000_000);
+        assertEq(balanceOf(AccountKind.Free, user), held + _bond());
         settleAllJurors(rb.response, 1);
         assertEq(caseBalance(b) + caseBalance(c) + juryBalance(rb.response) + reserveBalance(1), 0);
     }
@@ -128,7 +129,7 @@ contract DisputesCloseTest is AssayTest {
         (uint256 id, IDisputes.Record memory r) = disputed(e, user);
         uint256 jurors = _judgedWithout(1, id, r) * params.prices.jurorPay;
         disputes.resolve(id, r);
-        assertEq(balanceOf(AccountKind.Bond, user), 4_000_000 - (jurors - left));
+        assertEq(balanceOf(AccountKind.Free, user), 2_000_000 - (jurors - left));
         assertEq(juryBalance(r.response), jurors);
         settleAllJurors(r.response, 1);
         assertEq(caseBalance(id) + juryBalance(r.response), 0);
@@ -144,7 +145,6 @@ contract DisputesCloseTest is AssayTest {
         uint256 jurors = _commitWithout(1, rb.response, 2) * params.prices.jurorPay;
         _judgedWithout(1, a, ra);
         disputes.resolve(a, ra);
-        // While its bond was in `a`, the user put up Free money.
         uint256 free_ = balanceOf(AccountKind.Free, user);
         disputes.close(b, rb);
         assertEq(balanceOf(AccountKind.Free, user), free_ + _bond() - jurors);

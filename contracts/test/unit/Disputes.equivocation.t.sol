@@ -40,7 +40,7 @@ contract DisputesEquivocationTest is CaseTest {
         p.id = disputes.proveEquivocation(
             a.request, a.response, a.responseSignature, b.response, b.responseSignature
         );
-        p.r = openedAs(p.id, accusationOf(a, finder));
+        p.r = accusationOf(a, finder);
         p.until = beacon.timeOf(params.ticketRound(knowableRound())) + params.windows.dispute;
     }
 

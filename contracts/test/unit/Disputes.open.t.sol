@@ -23,7 +23,7 @@ contract DisputesOpenTest is AssayTest {
     function test_OpeningFreezesBothAccusedAndTakesTheBond() public {
         Evidence memory e = drawn(0, 1, WRONG, RIGHT);
         (uint256 id, IDisputes.Record memory r) = disputed(e, user);
-        assertEq(balanceOf(AccountKind.Bond, user), 4_000_000 - bond);
+        assertEq(balanceOf(AccountKind.Free, user), 2_000_000 - bond);
         assertEq(caseBalance(id), bond);
         assertEq(staking.serverOf(pool, servers[0]).freezes, 1);
         assertEq(staking.serverOf(pool, r.validator).freezes, 1);

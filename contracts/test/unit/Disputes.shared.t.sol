@@ -31,10 +31,6 @@ contract DisputesSharedTest is CaseTest {
         vm.expectRevert(abi.encodeWithSelector(IDisputes.WrongState.selector, d.id, state));
     }
 
-    function _bond() private view returns (uint256) {
-        return balanceOf(AccountKind.Bond, user);
-    }
-
     // ------------------------------------------------------------------------------------------------------ course
 
     function test_OneInputTakesAllDisputesOverAResponseToTheArbiter() public {
@@ -89,7 +85,6 @@ contract DisputesSharedTest is CaseTest {
                 _resolve(d[orders[i][j]]);
                 isState(d[orders[i][j]].id, IDisputes.State.Convicted);
             }
-            assertEq(_bond(), 4_000_000, "the bond, and what the jury cost");
             assertEq(
                 free(user),
                 2_000_000 + third() + params.baseFee(210) + params.prices.gasAllowance,
@@ -118,7 +113,7 @@ contract DisputesSharedTest is CaseTest {
         assertEq(free(stranger), 1_000_000 - params.prices.freezePrice, "the freeze alone");
         assertEq(staking.serverOf(pool, servers[0]).freezes, 1, "frozen until the last one ends");
         _resolve(a);
-        assertEq(_bond(), 4_000_000 - juryCost() - params.prices.freezePrice);
+        assertEq(free(user), 2_000_000 - juryCost() - params.prices.freezePrice);
         assertEq(free(servers[0]), server + params.prices.freezePrice * 3 / 2);
         assertEq(free(validator), other + params.prices.freezePrice / 2);
         settleAllJurors(a.r.response, 1);
@@ -140,7 +135,7 @@ contract DisputesSharedTest is CaseTest {
         settleAllJurors(a.r.response, 1);
         assertEq(juryBalance(a.r.response), 0);
         _resolve(a);
-        assertEq(_bond(), 4_000_000);
+        assertEq(free(user), 2_000_000 + third() + params.baseFee(210) + params.prices.gasAllowance);
         nothingWaits();
     }
 
@@ -157,7 +152,7 @@ contract DisputesSharedTest is CaseTest {
         _resolve(a);
         isState(a.id, IDisputes.State.Void);
         isState(b.id, IDisputes.State.Void);
-        assertEq(_bond(), 4_000_000);
+        assertEq(free(user), 2_000_000);
         assertEq(free(stranger), 1_000_000 - params.juryBudget(), "the freeze is returned, the jury is spent");
         assertFalse(staking.serverOf(pool, servers[0]).convicted);
         vm.expectRevert(abi.encodeWithSelector(IDisputes.CaseOver.selector, a.r.response));
@@ -179,7 +174,6 @@ contract DisputesSharedTest is CaseTest {
         assertEq(disputes.caseOf(pool, a.r.response).payer, user, "the first of those that are left");
         verdict(b.r.response, RIGHT);
         _resolve(b);
-        assertEq(_bond(), 4_000_000);
         assertEq(free(user), 2_000_000 + third() + params.baseFee(210) + params.prices.gasAllowance);
         assertEq(free(stranger), 1_000_000 - bondOf());
         settleAllJurors(b.r.response, 1);
@@ -217,7 +211,6 @@ contract DisputesSharedTest is CaseTest {
         disputes.publish(b.id, b.r, INPUT);
         IDisputes.Case memory c = disputes.caseOf(pool, a.r.response);
         assertEq(c.payer, user);
-        assertTrue(c.fromBond);
         assertEq(caseBalance(a.id), params.prices.freezePrice);
         assertEq(caseBalance(b.id), bondOf());
     }
@@ -239,8 +232,9 @@ contract DisputesSharedTest is CaseTest {
             assertEq(reserveBalance(1), params.juryBudget());
         }
         assertEq(free(stranger), 1_000_000);
+        uint256 held = free(user);
         disputes.close(c.id, c.r);
-        assertEq(_bond(), 4_000_000, "the convicted stake pays the jurors of the closed dispute");
+        assertEq(free(user), held + bondOf(), "the convicted stake pays the jurors of the closed dispute");
         uint256[] memory voted = new uint256[](3);
         (voted[1], voted[2]) = (1, 2);
         disputes.settleJurors(pool, c.r.response, 1, voted);
@@ -271,11 +265,12 @@ contract DisputesSharedTest is CaseTest {
             assertTrue(staking.serverOf(pool, liar).convicted);
             assertFalse(staking.serverOf(pool, servers[0]).convicted);
             assertEq(seatBalance(eb.answer.seat), params.prices.seatFloat);
-            assertEq(
-                _bond(), 4_000_000 - params.prices.freezePrice, "a liar's stake gives the jury's cost back"
-            );
             uint256 share = third() / 2;
-            assertEq(free(user), 2_000_000 + third() - share);
+            assertEq(
+                free(user),
+                2_000_000 + third() - share - params.prices.freezePrice,
+                "a liar's stake gives the jury's cost back"
+            );
             assertEq(
                 free(servers[0]),
                 server + share + params.prices.gasAllowance + params.checkPay(210) + params.prices.freezePrice
@@ -299,22 +294,17 @@ contract DisputesSharedTest is CaseTest {
         uint256 held = free(user);
         _resolve(a);
         uint256 first = third() + params.baseFee(210) + params.prices.gasAllowance;
-        assertEq(free(user), held + first);
+        assertEq(free(user), held + first + bondOf());
         assertEq(
             burnBalance(),
             burnt + 2 * uint256(params.prices.seatStake) - first - juryCost() - params.juryBudget()
         );
         assertEq(reserveBalance(1), params.juryBudget(), "for the dispute that is left");
         _resolve(b);
-        assertEq(
-            free(user),
-            held + first + third() + params.prices.gasAllowance + bondOf(),
-            "b's bond was Free money"
-        );
+        assertEq(free(user), held + first + third() + params.prices.gasAllowance + 2 * bondOf());
         assertEq(seatBalance(1), params.prices.seatFloat);
         assertEq(seatBalance(ea.answer.seat), params.prices.seatFloat);
         assertEq(seatBalance(eb.answer.seat), params.prices.seatFloat);
-        assertEq(_bond(), 4_000_000);
         settleAllJurors(a.r.response, 1);
         nothingWaits();
     }
@@ -372,9 +362,8 @@ contract DisputesSharedTest is CaseTest {
         disputes.close(a.id, a.r);
         _resolve(a);
         isState(a.id, IDisputes.State.Convicted);
-        assertEq(_bond(), 4_000_000);
         assertEq(free(stranger), 1_000_000);
-        assertEq(free(user), held, "the stake was spent by the other conviction");
+        assertEq(free(user), held + bondOf(), "the stake was spent by the other conviction");
         settleAllJurors(a.r.response, 1);
         nothingWaits();
     }
@@ -390,9 +379,10 @@ contract DisputesSharedTest is CaseTest {
         drawActiveJury(b.r.response);
         commitJurors(b.r.response, 0, 2, RIGHT);
         convict(0, 2);
+        uint256 held = free(user);
         disputes.close(b.id, b.r);
         isState(b.id, IDisputes.State.Closed);
-        assertEq(_bond(), 4_000_000);
+        assertEq(free(user), held + bondOf());
         assertEq(juryBalance(b.r.response), 2 * uint256(params.prices.jurorPay));
         uint256[] memory voted = new uint256[](2);
         voted[1] = 1;
@@ -415,11 +405,12 @@ contract DisputesSharedTest is CaseTest {
         skip(params.windows.publish + 1);
         vm.expectRevert(reason);
         disputes.dismiss(a.id, a.r);
+        uint256 held = free(user);
         disputes.close(a.id, a.r);
+        assertEq(free(user), held + bondOf());
         assertEq(staking.seatOf(pool, 1).disputes, 1);
         assertEq(reserveBalance(1), 2 * params.juryBudget());
         disputes.close(b.id, b.r);
-        assertEq(_bond(), 4_000_000);
         assertEq(free(stranger), 1_000_000);
         nothingWaits();
     }
@@ -432,9 +423,10 @@ contract DisputesSharedTest is CaseTest {
         disputes.publish(a.id, a.r, INPUT);
         convict(0, 2);
         voided(a.r.response);
+        uint256 held = free(user);
         _resolve(a);
         _resolve(b);
-        assertEq(_bond(), 4_000_000 - params.juryBudget());
+        assertEq(free(user), held + params.prices.freezePrice);
         assertEq(free(stranger), 1_000_000);
         nothingWaits();
     }
@@ -459,7 +451,7 @@ contract DisputesSharedTest is CaseTest {
         vm.warp(uint256(staking.seatOf(pool, 1).exitAt) + 1);
         vm.prank(user);
         lanes.exit(pool, user);
-        assertEq(balanceOf(AccountKind.Balance, user) + _bond(), 0);
+        assertEq(balanceOf(AccountKind.Balance, user) + balanceOf(AccountKind.Bond, user), 0);
         vm.expectRevert(abi.encodeWithSelector(IStaking.ServerFrozen.selector, pool, servers[0], 2));
         vm.prank(servers[0]);
         staking.withdraw(pool, 1);
@@ -472,8 +464,7 @@ contract DisputesSharedTest is CaseTest {
         staking.withdraw(pool, 1);
         _resolve(a);
         assertEq(balanceOf(AccountKind.Balance, user), params.fee(210), "the fee was taken in between");
-        assertEq(_bond(), bondOf(), "the bond comes back to where it came from");
-        assertEq(free(user), held + third() + params.baseFee(210) + params.prices.gasAllowance);
+        assertEq(free(user), held + bondOf() + third() + params.baseFee(210) + params.prices.gasAllowance);
         assertEq(
             burnBalance() - burnt,
             vesting + params.prices.seatStake - juryCost() - params.fee(210) - third() - params.baseFee(210)

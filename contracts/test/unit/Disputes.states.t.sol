@@ -114,7 +114,7 @@ contract DisputesStatesTest is AssayTest {
         _ended(IDisputes.State.Void);
         assertEq(juryBalance(r.response), 0);
         assertEq(caseBalance(id), 0);
-        assertEq(balanceOf(AccountKind.Bond, user), 4_000_000 - params.juryBudget(), "the jury part is spent");
+        assertEq(balanceOf(AccountKind.Free, user), 2_000_000 - params.juryBudget(), "the jury part is spent");
     }
 
     function test_RevertWhen_TheInputIsNotTheRequests() public {

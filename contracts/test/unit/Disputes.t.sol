@@ -10,13 +10,12 @@ contract DisputesTest is AssayTest {
     function test_ALyingServerIsConvictedAndEverybodyIsPaid() public {
         redeem(0, voucher(0, 7, 1, 1, 210));
         Evidence memory e = drawn(0, 1, WRONG, RIGHT);
-        uint256 bond = balanceOf(AccountKind.Bond, user);
+        uint256 held = balanceOf(AccountKind.Free, user);
         uint256 balance = balanceOf(AccountKind.Balance, user);
         uint256 validatorFree = balanceOf(AccountKind.Free, servers[serverOfSeat(e.answer.seat)]);
         (uint256 id, IDisputes.Record memory r) = disputed(e, user);
-        assertEq(balanceOf(AccountKind.Bond, user), bond - params.juryBudget() - params.prices.freezePrice);
+        assertEq(balanceOf(AccountKind.Free, user), held - params.juryBudget() - params.prices.freezePrice);
         judged(id, r, RIGHT);
-        uint256 free = balanceOf(AccountKind.Free, user);
         uint256 burnt = ledger.balanceOf(pool, AccountKind.Burn, 0);
         uint256 vesting = balanceOf(AccountKind.Vesting, servers[0]);
         assertGt(vesting, 0);
@@ -25,13 +24,12 @@ contract DisputesTest is AssayTest {
         assertEq(uint8(disputes.stateOf(id)), uint8(IDisputes.State.Convicted));
         assertTrue(staking.serverOf(pool, servers[0]).convicted);
         assertFalse(staking.isActive(pool, seatOf(0)));
-        assertEq(balanceOf(AccountKind.Bond, user), bond, "bond back");
         assertEq(
             balanceOf(AccountKind.Balance, user), balance + params.fee(210), "fee back: it had been redeemed"
         );
         uint256 third = uint256(params.prices.seatStake) / 3;
         assertEq(
-            balanceOf(AccountKind.Free, user), free + third + params.baseFee(210) + params.prices.gasAllowance
+            balanceOf(AccountKind.Free, user), held + third + params.baseFee(210) + params.prices.gasAllowance
         );
         address validator = servers[serverOfSeat(e.answer.seat)];
         assertEq(balanceOf(AccountKind.Free, validator), validatorFree + params.checkPay(210));
@@ -69,13 +67,13 @@ contract DisputesTest is AssayTest {
 
     function test_EqualDigestsCostTheOpenerTheJuryAndTheFreeze() public {
         Evidence memory e = drawn(0, 1, RIGHT, RIGHT);
-        uint256 bond = balanceOf(AccountKind.Bond, user);
+        uint256 held = balanceOf(AccountKind.Free, user);
         (uint256 id, IDisputes.Record memory r) = disputed(e, user);
         judged(id, r, RIGHT);
         disputes.resolve(id, r);
         assertEq(uint8(disputes.stateOf(id)), uint8(IDisputes.State.Rejected));
         uint256 cost = 5 * uint256(params.prices.jurorPay) + params.prices.freezePrice;
-        assertEq(balanceOf(AccountKind.Bond, user), bond - cost);
+        assertEq(balanceOf(AccountKind.Free, user), held - cost);
         settleAllJurors(r.response, 1);
         assertEq(juryBalance(r.response), 0);
         assertEq(caseBalance(id), 0);
@@ -98,9 +96,9 @@ contract DisputesTest is AssayTest {
         skip(11);
         vm.expectRevert(abi.encodeWithSelector(IDisputes.TooLate.selector, block.timestamp - 1));
         disputes.publish(id, r, INPUT);
-        uint256 bond = balanceOf(AccountKind.Bond, user);
+        uint256 held = balanceOf(AccountKind.Free, user);
         disputes.dismiss(id, r);
-        assertEq(balanceOf(AccountKind.Bond, user), bond, "the bond is lost");
+        assertEq(balanceOf(AccountKind.Free, user), held, "the bond is lost");
         assertEq(ledger.balanceOf(pool, AccountKind.Case, bytes32(id)), 0);
         (uint256 again,) = disputed(e, user);
         assertEq(again, id + 1);
@@ -108,7 +106,7 @@ contract DisputesTest is AssayTest {
 
     function test_TwoVoidBallotsConvictNobody() public {
         Evidence memory e = drawn(0, 1, WRONG, RIGHT);
-        uint256 bond = balanceOf(AccountKind.Bond, user);
+        uint256 held = balanceOf(AccountKind.Free, user);
         (uint256 id, IDisputes.Record memory r) = disputed(e, user);
         disputes.publish(id, r, INPUT);
         bytes32 subject = disputes.subjectOf(r.response);
@@ -125,7 +123,7 @@ contract DisputesTest is AssayTest {
         arbiter.advance(address(disputes), subject);
         disputes.resolve(id, r);
         assertEq(uint8(disputes.stateOf(id)), uint8(IDisputes.State.Void));
-        assertEq(balanceOf(AccountKind.Bond, user), bond - params.juryBudget());
+        assertEq(balanceOf(AccountKind.Free, user), held - params.juryBudget());
         assertFalse(staking.serverOf(pool, servers[0]).convicted);
         uint256 burnt = ledger.balanceOf(pool, AccountKind.Burn, 0);
         settleAllJurors(r.response, 1);
@@ -142,7 +140,7 @@ contract DisputesTest is AssayTest {
     function test_OtherDisputesOnAConvictedSeatCloseWithBondsBackAndJurorsPaid() public {
         Evidence memory first = drawn(0, 1, WRONG, RIGHT);
         Evidence memory second = drawn(0, 2, WRONG, RIGHT);
-        uint256 bond = balanceOf(AccountKind.Bond, user);
+        uint256 held = balanceOf(AccountKind.Free, user);
         (uint256 a, IDisputes.Record memory ra) = disputed(first, user);
         (uint256 b, IDisputes.Record memory rb) = disputed(second, user);
         disputes.publish(b, rb, INPUT);
@@ -153,7 +151,8 @@ contract DisputesTest is AssayTest {
         disputes.close(b, rb);
         disputes.resolve(a, ra);
         disputes.close(b, rb);
-        assertEq(balanceOf(AccountKind.Bond, user), bond);
+        uint256 won = uint256(params.prices.seatStake) / 3 + params.baseFee(210) + params.prices.gasAllowance;
+        assertEq(balanceOf(AccountKind.Free, user), held + won);
         assertEq(ledger.balanceOf(pool, AccountKind.Case, rb.response), 2 * params.prices.jurorPay);
         uint256[] memory positions = new uint256[](2);
         positions[1] = 1;

@@ -2,7 +2,6 @@
 pragma solidity 0.8.37;
 
 import { ISignedMessages } from "../../src/interfaces/ISignedMessages.sol";
-import { IDisputes } from "../../src/interfaces/IDisputes.sol";
 import { ILanes } from "../../src/interfaces/ILanes.sol";
 import { IPools } from "../../src/interfaces/IPools.sol";
 import { Clocks } from "../../src/libraries/Clocks.sol";
@@ -197,30 +196,13 @@ contract LanesEquivocationTest is CaseTest {
         assertEq(free(user), 10_000_000);
     }
 
-    /// @dev What a dispute holds of a bond when its user's equivocation is proven comes back first, and is forfeit too.
-    function test_ABondInADisputeIsForfeitAsWell() public {
-        (uint256 id, IDisputes.Record memory r) = accuse(answered(0, 7, 5, 100, WRONG), user);
-        assertEq(disputes.bondedBy(pool, user), id);
+    /// @dev Disputes take other money: nothing of a bond is in one when it is forfeit.
+    function test_ADisputeHoldsNothingOfTheBond() public {
+        accuse(answered(0, 7, 4, 100, RIGHT), user);
         _prove(_pair(1), stranger);
-        disputes.publish(id, r, INPUT);
-        verdict(r.response, RIGHT);
-        vm.warp(lanes.exitOf(pool, user).due);
-        vm.expectRevert(abi.encodeWithSelector(ILanes.BondInDispute.selector, user, id));
-        lanes.exit(pool, user);
-        disputes.resolve(id, r);
-        lanes.exit(pool, user);
-        assertEq(free(stranger), 1_000_000 + uint256(4_000_000) / 3);
-        assertEq(balanceOf(AccountKind.Bond, user), 0);
-        conserved();
-    }
-
-    /// @dev After the proof it disputes with other money.
-    function test_ABondThatIsForfeitIsNotPutIntoDisputes() public {
-        _prove(_pair(1), stranger);
-        (, IDisputes.Record memory r) = accuse(answered(0, 7, 5, 100, RIGHT), user);
-        assertFalse(r.fromBond);
+        accuse(answered(0, 7, 5, 100, RIGHT), user);
         assertEq(balanceOf(AccountKind.Bond, user), 4_000_000);
-        assertEq(free(user), 2_000_000 - bondOf());
+        assertEq(free(user), 2_000_000 - 2 * bondOf());
         vm.warp(lanes.exitOf(pool, user).due);
         lanes.exit(pool, user);
         assertEq(free(stranger), 1_000_000 + uint256(4_000_000) / 3);

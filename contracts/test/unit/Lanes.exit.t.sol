@@ -106,12 +106,10 @@ contract LanesExitTest is AssayTest {
         vm.prank(user);
         lanes.exit(pool, user);
         assertEq(balanceOf(AccountKind.Bond, user), 0);
+        uint256 held = balanceOf(AccountKind.Free, user);
         disputes.resolve(id, r);
-        assertEq(balanceOf(AccountKind.Bond, user), params.juryBudget() + params.prices.freezePrice);
-        vm.startPrank(user);
-        lanes.requestExit(pool);
-        skip(params.windows.exit);
-        lanes.exit(pool, user);
-        assertEq(balanceOf(AccountKind.Bond, user), 0);
+        uint256 bond = params.juryBudget() + params.prices.freezePrice;
+        uint256 won = uint256(params.prices.seatStake) / 3 + params.baseFee(210) + params.prices.gasAllowance;
+        assertEq(balanceOf(AccountKind.Free, user), held + bond + won);
     }
 }

@@ -111,9 +111,7 @@ contract LedgerPostTest is CaseTest {
             Kinds.CLAIM | Kinds.CHECK | Kinds.FREE | Kinds.BALANCE
         );
         _mayPost(
-            address(disputes),
-            Kinds.FREE | Kinds.BOND | Kinds.CASE,
-            Kinds.FREE | Kinds.BOND | Kinds.CASE | Kinds.BALANCE | Kinds.BURN
+            address(disputes), Kinds.FREE | Kinds.CASE, Kinds.FREE | Kinds.CASE | Kinds.BALANCE | Kinds.BURN
         );
         _mayPost(
             address(audits),

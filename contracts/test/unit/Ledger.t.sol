@@ -179,9 +179,7 @@ contract LedgerTest is AssayTest {
             Kinds.CLAIM | Kinds.CHECK | Kinds.FREE | Kinds.BALANCE
         );
         _mayMove(
-            address(disputes),
-            Kinds.FREE | Kinds.BOND | Kinds.CASE,
-            Kinds.FREE | Kinds.BOND | Kinds.CASE | Kinds.BALANCE | Kinds.BURN
+            address(disputes), Kinds.FREE | Kinds.CASE, Kinds.FREE | Kinds.CASE | Kinds.BALANCE | Kinds.BURN
         );
         _mayMove(
             address(audits),

@@ -52,11 +52,11 @@ contract SignaturesTest is CaseTest {
         Evidence memory e = drawn(0, 1, RIGHT, RIGHT);
         checks.claim(e);
         assertEq(ledger.balanceOf(pool, AccountKind.Claim, 0), params.check(210));
+        ledger.deposit(pool, user, bondOf());
         (uint256 id,) = dispute(e, user);
         assertEq(caseBalance(id), bondOf());
         assertEq(
-            balanceOf(AccountKind.Bond, user),
-            4_000_000 - bondOf() - params.check(210) + params.checkCredit(1, 100)
+            balanceOf(AccountKind.Bond, user), 4_000_000 - params.check(210) + params.checkCredit(1, 100)
         );
         conserved();
     }

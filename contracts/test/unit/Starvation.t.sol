@@ -112,9 +112,10 @@ contract StarvationTest is CaseTest, Starving {
         drawActiveJury(r.response);
         commitJurors(r.response, 0, 2, RIGHT);
         convict(0, 2);
+        uint256 held = free(user);
         starve(address(disputes), abi.encodeCall(disputes.close, (id, r)), stranger);
         isState(id, IDisputes.State.Closed);
-        assertEq(balanceOf(AccountKind.Bond, user), 4_000_000);
+        assertEq(free(user), held + bondOf());
         assertEq(juryBalance(r.response), 2 * uint256(params.prices.jurorPay));
     }
 

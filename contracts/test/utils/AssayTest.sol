@@ -392,23 +392,10 @@ abstract contract AssayTest is Test {
     {
         vm.prank(opener);
         id = disputes.open(e);
-        r = openedAs(id, recordOf(e, opener));
+        r = recordOf(e, opener);
     }
 
-    /// @dev The record with what its bond was taken from.
-    function openedAs(uint256 id, IDisputes.Record memory r) internal view returns (IDisputes.Record memory) {
-        r.fromBond = disputes.bondedBy(pool, r.user) == id;
-        return r;
-    }
-
-    /// @dev Where a dispute that `opener` opens over a response to `of` takes its bond from.
-    function bondKind(address opener, address of_) internal view returns (AccountKind) {
-        bool fromBond = opener == of_ && disputes.bondedBy(pool, of_) == 0
-            && lanes.exitOf(pool, of_).finder == address(0);
-        return fromBond ? AccountKind.Bond : AccountKind.Free;
-    }
-
-    /// @dev The record of a dispute over evidence, a user's only one.
+    /// @dev The record of a dispute over evidence.
     function recordOf(Evidence memory e, address opener) internal view returns (IDisputes.Record memory) {
         return IDisputes.Record({
             pool: pool,
@@ -426,8 +413,7 @@ abstract contract AssayTest is Test {
             lane: e.request.lane,
             sequence: e.request.sequence,
             units: uint32(units(e)),
-            outputTokens: e.response.outputTokens,
-            fromBond: opener == e.request.user
+            outputTokens: e.response.outputTokens
         });
     }
 

@@ -57,7 +57,7 @@ abstract contract CaseTest is AssayTest {
     {
         vm.prank(opener);
         id = disputes.accuse(e.request, e.response, e.responseSignature);
-        r = openedAs(id, accusationOf(e, opener));
+        r = accusationOf(e, opener);
         _watch(r.response);
     }
 

@@ -141,8 +141,8 @@ fn margins_are_those_of_the_document() {
     let burn = result(&p, Condition::PositiveBurn);
     assert_eq!(burn.inequalities[0].margin(), ratio(23, 10));
     assert_eq!(burn.inequalities[1].margin(), ratio(10, 1));
-    // 200,000 − (30,000 + 200 + 7,040 + 20 · 3,420)
-    assert_eq!(first(Condition::Bond).margin(), ratio(94_360, 1));
+    // 200,000 − (7,040 + 20 · 3,420)
+    assert_eq!(first(Condition::Bond).margin(), ratio(124_560, 1));
     let windows: Vec<_> =
         result(&p, Condition::Windows).inequalities.iter().map(Inequality::margin).collect();
     assert_eq!(windows[..7], [9, 5, 92, 0, 45, 0, 0].map(|margin| ratio(margin, 1)));
@@ -212,7 +212,7 @@ fn every_condition_is_decided_to_the_last_unit() {
         (Condition::Windows, |p| p.windows.exit = MAX_WINDOW + 1),
         (Condition::Windows, |p| p.windows.epoch = MAX_WINDOW + 1),
         (Condition::Bond, |p| p.prices.checkCap = amount(34_199)), // 10 · 3,420 - 1
-        (Condition::Bond, |p| p.prices.minBond = amount(105_654)),
+        (Condition::Bond, |p| p.prices.minBond = amount(75_454)),
         (Condition::Jury, |p| (p.rates.collusion, p.prices.jurorPay) = (333, amount(1_300))),
         (Condition::Audits, |p| p.prices.rewardFixed = amount(32)), // (30,000 + 2 · 1,100)/1000 = 32.2
         (Condition::Audits, |p| p.rates.auditUnit = ONE * 3 / 32_200 + 1),
@@ -238,7 +238,7 @@ fn every_condition_is_decided_to_the_last_unit() {
         |p| p.windows.unbonding = MAX_WINDOW,
         |p| (p.windows.exit, p.windows.epoch) = (MAX_WINDOW, MAX_WINDOW),
         |p| p.prices.checkCap = amount(34_200),
-        |p| p.prices.minBond = amount(105_655),
+        |p| p.prices.minBond = amount(75_455),
         |p| (p.rates.challengeFixed, p.rates.challengeUnit) = (HALF - 1_000, 1),
         // Without audits nothing asks for their size, pay and window.
         |p| {

@@ -30,6 +30,8 @@ use revm::{
 
 const GENESIS: u64 = 1_000_000_000;
 const PERIOD: u64 = 1;
+/// What a user keeps free for disputes.
+const DISPUTES: u128 = 50 * TOKEN;
 const INPUT: &[u8] = b"the canonical input";
 /// Between two exchanges: longer than every window of the pool.
 const GAP: u64 = 1_000;
@@ -203,7 +205,7 @@ impl Replay {
         for i in 0..users {
             let mut user = Account::new(&format!("user {i}"));
             let (balance, bond) = (500 * TOKEN, 50 * TOKEN);
-            r.deposit(&mut user, balance + bond);
+            r.deposit(&mut user, balance + bond + DISPUTES);
             let fund =
                 abi::Lanes::fundCall { pool: r.pool, balance: U256::from(balance), bond: U256::from(bond) };
             r.call(user.address, r.lanes, fund);
@@ -453,7 +455,6 @@ impl Replay {
             sequence: request.sequence,
             units: e.units,
             outputTokens: 0,
-            fromBond: true,
         };
         let publish = abi::Disputes::publishCall { id, r: record.clone(), input: Bytes::from_static(INPUT) };
         self.call(request.user, self.disputes, publish);

@@ -17,9 +17,9 @@ mod status;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use alloy_primitives::{Address, B256, Bytes};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use assay_beacon::{BeaconError, Client as BeaconClient};
-use assay_chain::{Chain, ChainError, Follower, PrivateKeySigner};
+use assay_chain::{AccountKind, Chain, ChainError, Follower, PrivateKeySigner};
 use assay_engine::Model;
 use assay_protocol::{Eip712Domain, PoolParams, SolStruct};
 use assay_store::{Store, StoreError};
@@ -139,6 +139,16 @@ impl Gateway {
     /// Serves the API on `listener` and follows up on every answer until `stop` is cancelled.
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) -> Result<(), GatewayError> {
         let node = self.inner;
+        let free = node
+            .follower
+            .read()
+            .await
+            .pool(node.config.pool)
+            .map_or(U256::ZERO, |pool| pool.balance_of(AccountKind::Free, node.account));
+        let needed = node.params.dispute_bond();
+        if free < needed {
+            tracing::warn!(%free, %needed, "too little free money in the pool to dispute a wrong answer: deposit some");
+        }
         challenge::resume(&node)?;
         let ended = {
             let (node, stop) = (node.clone(), stop.clone());

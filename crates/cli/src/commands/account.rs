@@ -209,8 +209,14 @@ async fn show(args: &ShowArgs) -> Result<()> {
     let wallet = chain.call(token, abi::AssayToken::balanceOfCall { account: own }).await?;
     println!("{own}");
     println!("  outside the pool  {wallet} tokens, {} wei for gas", chain.native_balance(own).await?);
-    println!("  free              {}", pool.balance_of(AccountKind::Free, own));
-    let bond = pool.balance_of(AccountKind::Bond, own);
+    let (free, bond) = (pool.balance_of(AccountKind::Free, own), pool.balance_of(AccountKind::Bond, own));
+    let dispute = pool.params.dispute_bond();
+    let short = if !bond.is_zero() && free < dispute {
+        format!(", below the {dispute} that a dispute takes: deposit some")
+    } else {
+        String::new()
+    };
+    println!("  free              {free}{short}");
     println!("  balance           {}", pool.balance_of(AccountKind::Balance, own));
     let least = if bond < U256::from(prices.minBond) {
         ", below the pool's minBond: no server serves it"

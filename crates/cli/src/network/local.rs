@@ -32,7 +32,7 @@ const KEYS: [&str; 8] = [
 ];
 const DEPLOYER: usize = 0;
 const ANY_PORT: &str = "127.0.0.1:0";
-/// Tokens that each server and the user deposit beyond what seats cost.
+/// Tokens that the user gets in each of its accounts: balance, bond, and free for disputes.
 const FLOAT: u64 = 50;
 const POLL: u64 = 250;
 
@@ -334,7 +334,7 @@ async fn fund(
     chain.send(d.token, abi::AssayToken::approveCall { spender: d.ledger, value: U256::MAX }).await?;
     let seat = U256::from(params.prices.seatStake) + U256::from(params.prices.seatFloat);
     let servers = servers.iter().map(|(a, _)| (*a, seat * U256::from(plan.seats) + tokens(1)));
-    let deposits = servers.chain([(user, tokens(2 * FLOAT))]).map(|(to, amount)| async move {
+    let deposits = servers.chain([(user, tokens(3 * FLOAT))]).map(|(to, amount)| async move {
         chain.send(d.ledger, abi::Ledger::depositCall { pool, to, amount }).await
     });
     for sent in futures::future::join_all(deposits).await {

@@ -217,10 +217,10 @@ fn windows(p: &PoolParams, s: &Symbols, period: u64) -> Vec<Inequality> {
 }
 
 fn bond(s: &Symbols) -> Vec<Inequality> {
-    let needed = s.jury_budget() + &s.freeze + s.fee(&s.max) + s.check(&s.max) * 20;
+    let needed = s.fee(&s.max) + s.check(&s.max) * 20;
     vec![
         at_least(
-            "minBond ≥ J + freezePrice + fee(M) + 20·check(M)",
+            "minBond ≥ fee(M) + 20·check(M)",
             Token,
             whole(s.bond.clone()),
             whole(needed),

@@ -22,7 +22,6 @@ pub(super) struct Symbols {
     pub(super) gain: BigInt,
     /// G
     pub(super) gas: BigInt,
-    pub(super) freeze: BigInt,
     pub(super) juror_pay: BigInt,
     pub(super) juror_penalty: BigInt,
     pub(super) bond: BigInt,
@@ -63,7 +62,6 @@ impl From<&PoolParams> for Symbols {
             check_fixed: amount!(checkFixed),
             gain: amount!(outsideGain),
             gas: amount!(gasAllowance),
-            freeze: amount!(freezePrice),
             juror_pay: amount!(jurorPay),
             juror_penalty: amount!(jurorPenalty),
             bond: amount!(minBond),

@@ -260,7 +260,7 @@ impl Generator {
         let (stake, pay) = (field("seatStake"), field("jurorPay"));
         let at_maximum = |set: &Set| {
             let (p, m) = (set.params(), set.get(field("maxUnits")).to::<u64>());
-            let bond = p.dispute_bond() + p.fee(m) + p.check(m) * int(20);
+            let bond = p.fee(m) + p.check(m) * int(20);
             let conviction = p.fee(m) + p.base_fee(m) + p.check_pay(m) + p.jury_budget() * int(3);
             (bond, (conviction + set.get(field("gasAllowance"))) * int(3) / int(2))
         };
