@@ -219,12 +219,7 @@ fn windows(p: &PoolParams, s: &Symbols, period: u64) -> Vec<Inequality> {
 fn bond(s: &Symbols) -> Vec<Inequality> {
     let needed = s.fee(&s.max) + s.check(&s.max) * 20;
     vec![
-        at_least(
-            "minBond ≥ fee(M) + 20·check(M)",
-            Token,
-            whole(s.bond.clone()),
-            whole(needed),
-        ),
+        at_least("minBond ≥ fee(M) + 20·check(M)", Token, whole(s.bond.clone()), whole(needed)),
         at_least("checkCap ≥ 10·check(M)", Token, whole(s.check_cap.clone()), whole(s.check(&s.max) * 10)),
     ]
 }
