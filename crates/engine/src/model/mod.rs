@@ -18,9 +18,9 @@ use alloy_primitives::B256;
 
 pub(crate) use architecture::{Activation, Pairs};
 pub(crate) use load::{Layer, Projection, Weights};
-#[cfg(test)]
-pub(crate) use matrix::Width;
 pub(crate) use matrix::{Block, GROUP, Matrix, Unit, Unit4, Unit4Minima, Unit8, Units};
+#[cfg(test)]
+pub(crate) use matrix::{ExactBlock, Width};
 pub(crate) use shape::Shape;
 
 use crate::{

@@ -3,6 +3,7 @@
 mod accuracy;
 mod batches;
 mod blocks;
+mod bounds;
 mod families;
 mod float_model;
 mod gguf_file;
