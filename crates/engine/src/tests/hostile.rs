@@ -391,6 +391,27 @@ fn extreme_weights_overflow_nothing() {
     }
 }
 
+#[test]
+fn extreme_weights_of_no_family_overflow_anything() {
+    for architecture in ["qwen2", "qwen3", "gemma", "gemma2", "gemma3"] {
+        // Up to what a scale of the file can say.
+        for (kind, largest) in [(0, 6e4), (2, 5e5), (8, 6e6), (12, 6e4)] {
+            for amplitude in [0.0, 1e-6, largest] {
+                for gain in [1e-6, 511.0] {
+                    let mut dims = Dims { architecture, kind, head_dim: 32, ..Dims::SMALL };
+                    if kind == 12 {
+                        (dims.width, dims.hidden, dims.head_dim) = (256, 256, 64);
+                    }
+                    // One layer of gemma3 without a window.
+                    dims.layers = if architecture == "gemma3" { 6 } else { 2 };
+                    let file = GgufFile::model(dims, amplitude, gain, 7);
+                    same_everywhere(&Model::from_bytes(&file.bytes()).unwrap(), (0..40).collect());
+                }
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
