@@ -18,6 +18,7 @@ pub(crate) enum Command {
     /// Take free tokens out of the pool.
     Withdraw(WithdrawArgs),
     /// As a user: move free tokens to the balance, which pays for answers, and to the bond, which guarantees what it can't pay.
+    /// What stays free pays for disputes: leave some.
     Fund(FundArgs),
     /// As a user: start leaving, take that back, or take everything out once the exit window is over.
     Exit(ExitArgs),
@@ -75,6 +76,7 @@ pub(crate) struct WithdrawArgs {
 pub(crate) struct FundArgs {
     #[command(flatten)]
     sender: Sender,
+    /// Pays for answers.
     #[arg(long, default_value_t = U256::ZERO)]
     balance: U256,
     /// Servers refuse users below the pool's `minBond`.
