@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{
     all_logits,
     float_model::{FloatModel, Rounding},
-    gguf_file::{Dims, GgufFile, Meta},
+    gguf_file::{Dims, GgufFile, Meta, TensorData},
     model, path,
 };
 use crate::{Backend, Model, gguf::Source, runner::Runner};
@@ -179,16 +179,34 @@ fn write_f16_scores() {
 fn long_contexts_stay_as_accurate_as_short_ones() {
     let dims =
         Dims { width: 128, heads: 4, kv_heads: 2, head_dim: 32, hidden: 128, vocabulary: 64, ..Dims::SMALL };
-    let families = [("qwen3", false), ("gemma", false), ("gemma2", false), ("gemma3", false)];
-    for (architecture, yarn) in
-        families.into_iter().chain([("llama", false), ("llama", true), ("qwen2", true)])
-    {
+    for (architecture, scaling) in [
+        ("qwen3", "none"),
+        ("gemma", "none"),
+        ("gemma2", "none"),
+        ("gemma3", "none"),
+        ("llama", "none"),
+        ("llama", "linear"),
+        ("llama", "rope_freqs"),
+        ("llama", "yarn"),
+        ("qwen2", "linear"),
+        ("qwen2", "yarn"),
+    ] {
         // Of gemma3 each sixth layer sees beyond its window.
         let layers = if architecture == "gemma3" { 7 } else { dims.layers };
         let mut file = GgufFile::model(Dims { architecture, layers, ..dims }, 0.3, 1.0, 21);
-        if yarn {
+        if scaling == "rope_freqs" {
+            // As Llama 3: slow pairs slower still.
+            let factors = (0..16).map(|j| if j < 6 { 1.0 } else { 1.0 + (j - 5) as f32 * 0.7 });
+            file.tensors.push(TensorData {
+                name: "rope_freqs.weight".into(),
+                kind: 0,
+                dims: vec![16],
+                bytes: factors.flat_map(f32::to_le_bytes).collect(),
+                offset: None,
+            });
+        } else if scaling != "none" {
             let mut set = |key: &str, value| file.set(&format!("{architecture}.rope.scaling.{key}"), value);
-            set("type", Meta::Text("yarn".into()));
+            set("type", Meta::Text(scaling.into()));
             set("factor", Meta::Single(8.0));
             set("original_context_length", Meta::U32(512));
         }
@@ -206,7 +224,7 @@ fn long_contexts_stay_as_accurate_as_short_ones() {
         };
         let (short, long) = (error(0..128), error(1_920..2_048));
         println!(
-            "{architecture}, yarn {yarn}: error of the logits' size {short:.5} up to position 128, {long:.5} from 1,920 on"
+            "{architecture}, scaling {scaling}: error of the logits' size {short:.5} up to position 128, {long:.5} from 1,920 on"
         );
         assert!(short < 0.03 && long < 1.5 * short + 0.002);
     }

@@ -31,6 +31,8 @@ pub(super) struct FloatModel {
     base: f64,
     /// Positions that layers with a window see.
     window: usize,
+    /// Divides every angle.
+    linear: f64,
     /// Factor and positions of the training, of a model with YaRN.
     yarn: Option<[f64; 2]>,
     /// Soft limits of scores and logits.
@@ -148,6 +150,10 @@ impl FloatModel {
                 "gemma2" | "gemma3" => int("attention.sliding_window"),
                 _ => usize::MAX,
             },
+            linear: match header.text(&key("rope.scaling.type")).unwrap() {
+                Some("linear") => float("rope.scaling.factor"),
+                _ => 1.0,
+            },
             yarn: (header.text(&key("rope.scaling.type")).unwrap() == Some("yarn"))
                 .then(|| [float("rope.scaling.factor"), int("rope.scaling.original_context_length") as f64]),
             caps: (architecture == "gemma2")
@@ -216,7 +222,8 @@ impl FloatModel {
         for (position, x) in x.chunks_mut(heads * self.head_dim).enumerate() {
             for head in x.chunks_mut(self.head_dim) {
                 for j in 0..self.head_dim / 2 {
-                    let angle = position as f64 * base.powf(-2.0 * j as f64 / self.head_dim as f64);
+                    let divisor = self.tensors.get("rope_freqs.weight").map_or(self.linear, |f| f[j]);
+                    let angle = position as f64 * base.powf(-2.0 * j as f64 / self.head_dim as f64) / divisor;
                     let (slower, magnitude) = self.yarn(j, base);
                     let (sin, cos) = (angle * slower).sin_cos();
                     let (sin, cos) = (sin * magnitude, cos * magnitude);
