@@ -19,6 +19,8 @@ use crate::{
 
 /// Positions computed in one step, unless more sequences decode.
 const ROWS: usize = 64;
+/// Positions of prompts among them at least, however many sequences decode.
+const PROMPT_ROWS: usize = 16;
 
 /// A request and where its tokens go.
 #[derive(Debug)]
@@ -129,7 +131,7 @@ impl Scheduler {
         self.admit();
 
         let decoding = self.running.iter().filter(|s| s.is_decoding() && s.job.outlet.has_room()).count();
-        let mut left = ROWS.saturating_sub(decoding);
+        let mut left = ROWS.saturating_sub(decoding).max(PROMPT_ROWS);
         let mut stepped = Vec::new();
         let mut batch = Vec::new();
         for (i, sequence) in self.running.iter_mut().enumerate() {

@@ -111,7 +111,7 @@ fn requests_wait_for_memory_in_their_order() {
 
 /// A scheduler over so many pages; jobs come in by `push` and are read when they are over.
 fn scheduler(model: &Model, capacity: usize, reuse: bool) -> Scheduler {
-    Scheduler::new(model.clone(), Runner::new(Backend::Auto, 1), 12, capacity, reuse)
+    Scheduler::new(model.clone(), Runner::new(Backend::Auto, 1), 80, capacity, reuse)
 }
 
 fn push(scheduler: &mut Scheduler, nonce: u8, tokens: usize, max_tokens: u32) {
@@ -148,6 +148,24 @@ fn nobody_overtakes_who_waits_for_memory() {
         "two of five pages leave room for the third, and not for the second"
     );
     assert!(seen[2..].contains(&vec![2, 3]), "{seen:?}");
+}
+
+/// More sequences that decode than a step has places leave some to prompts.
+#[test]
+fn prompts_go_on_while_many_decode() {
+    let model = Model::from_bytes(&GgufFile::model(Dims::SMALL, 0.3, 1.0, 5).bytes()).unwrap();
+    let mut scheduler = scheduler(&model, 80, false);
+    (0..70).for_each(|nonce| push(&mut scheduler, nonce, 1, 20));
+    while scheduler.admitted().len() < 70 || scheduler.computed < 140 {
+        assert!(scheduler.step());
+    }
+    push(&mut scheduler, 70, 40, 1);
+    // Sixteen at a time.
+    for _ in 0..3 {
+        assert!(scheduler.step());
+    }
+    assert_eq!(scheduler.admitted().len(), 70);
+    assert!(!scheduler.admitted().contains(&[70; 16]));
 }
 
 #[test]
