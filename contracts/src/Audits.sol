@@ -138,7 +138,7 @@ contract Audits is IAudits {
             commitment: leaf.response.commitment
         });
         (stored.record, stored.state) = (keccak256(abi.encode(a)), AuditState.Opened);
-        emit AuditOpened(id, index, r.pool, a, input);
+        emit AuditOpened(id, index, r.pool, a, leaf.response, input);
         SAMPLING.open(assertion, ISampling.Assertion(r.pool, r.server, a.subject, a.commitment));
     }
 

@@ -48,7 +48,7 @@ contract Disputes is DisputePayouts {
         require(
             msg.sender == r.user || msg.sender == r.server || msg.sender == r.validator, NotParty(msg.sender)
         );
-        return _open(r, c.ticketTime);
+        return _open(r, e.response, c.ticketTime);
     }
 
     /// @inheritdoc IDisputes
@@ -58,7 +58,7 @@ contract Disputes is DisputePayouts {
         bytes calldata signature
     ) external returns (uint256) {
         IChecks.Checked memory c = CHECKS.verifyResponse(request, response, signature);
-        return _open(_recordOf(request, response, c), c.ticketTime);
+        return _open(_recordOf(request, response, c), response, c.ticketTime);
     }
 
     /// @inheritdoc IDisputes
@@ -83,11 +83,14 @@ contract Disputes is DisputePayouts {
         STAKING.convict(r.pool, r.server);
         STAKING.freeze(r.pool, r.server, true);
         LANES.forfeit(r.pool, r.server);
-        emit DisputeOpened(id, r.pool, r.response, r, until);
+        emit DisputeOpened(id, r.pool, r.response, r, first, until);
         emit EquivocationProven(id, r.pool, r.server, c.responseHash, other);
     }
 
-    function _open(Record memory r, uint256 ticketTime) private returns (uint256 id) {
+    function _open(Record memory r, InferenceResponse calldata answer, uint256 ticketTime)
+        private
+        returns (uint256 id)
+    {
         PoolParams memory p = PoolStore.load(POOLS, r.pool);
         require(block.timestamp <= ticketTime + p.windows.dispute, TooLate(ticketTime + p.windows.dispute));
         Case storage c = _cases[r.pool][r.response];
@@ -110,7 +113,7 @@ contract Disputes is DisputePayouts {
             Dispute(keccak256(abi.encode(r)), published ? State.Published : State.Opened, uint40(until));
         LEDGER.move(r.pool, AccountKind.Free, keyOf(r.opener), AccountKind.Case, bytes32(id), _bond(p));
         _accuse(r, true);
-        emit DisputeOpened(id, r.pool, r.response, r, until);
+        emit DisputeOpened(id, r.pool, r.response, r, answer, until);
         if (published) emit DisputeJoined(id, r.pool, r.response);
     }
 

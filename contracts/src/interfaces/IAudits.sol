@@ -75,8 +75,14 @@ interface IAudits {
     event AuditsDrawn(uint256 indexed id, bytes32 indexed pool, uint256 audits, uint256 until);
     /// @notice The redemption's round never came on-chain: it ends without audits.
     event RoundLost(uint256 indexed id, uint64 round);
+    /// @notice `answer` is the response itself: what it says of its output must be what `f` gives, or no digest is right for it.
     event AuditOpened(
-        uint256 indexed id, uint32 indexed index, bytes32 indexed pool, Audit audit, bytes input
+        uint256 indexed id,
+        uint32 indexed index,
+        bytes32 indexed pool,
+        Audit audit,
+        InferenceResponse answer,
+        bytes input
     );
     event AuditSettled(
         uint256 indexed id,

@@ -50,8 +50,14 @@ interface IDisputes {
         uint32 first; // the payer's dispute, while it is open
     }
 
+    /// @notice `answer` is the response itself: what it says of its output must be what `f` gives, or no digest is right for it.
     event DisputeOpened(
-        uint256 indexed id, bytes32 indexed pool, bytes32 indexed response, Record record, uint256 until
+        uint256 indexed id,
+        bytes32 indexed pool,
+        bytes32 indexed response,
+        Record record,
+        InferenceResponse answer,
+        uint256 until
     );
     /// @notice A dispute whose response is before the arbiter already, by another dispute.
     event DisputeJoined(uint256 indexed id, bytes32 indexed pool, bytes32 indexed response);

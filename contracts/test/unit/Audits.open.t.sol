@@ -34,7 +34,7 @@ contract AuditsOpenTest is AuditTest {
         assertEq(a.units, 110);
         bytes32 assertion = audits.assertionOf(job.id, 0);
         vm.expectEmit(address(audits));
-        emit IAudits.AuditOpened(job.id, 0, pool, a, INPUT);
+        emit IAudits.AuditOpened(job.id, 0, pool, a, leaf.response, INPUT);
         // Anyone may.
         vm.prank(address(0xbeef));
         audits.open(job.id, 0, job.r, job.spans, leaf, 0, INPUT);
@@ -434,7 +434,7 @@ contract AuditsOpenTest is AuditTest {
         audit(job, 1, 0, 6);
         IAudits.Leaf memory leaf = leafOf(job.parts[0], 6);
         vm.expectEmit(address(audits));
-        emit IAudits.AuditOpened(job.id, 0, pool, auditOf(job, leaf), INPUT);
+        emit IAudits.AuditOpened(job.id, 0, pool, auditOf(job, leaf), leaf.response, INPUT);
         audits.open(job.id, 0, job.r, job.spans, leaf, seatOf(0) + 3, INPUT);
         assertEq(auditOf(job, leaf).seat, seatOf(0));
     }

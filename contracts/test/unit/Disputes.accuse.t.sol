@@ -25,7 +25,7 @@ contract DisputesAccuseTest is CaseTest {
         IDisputes.Record memory r = accusationOf(e, stranger);
         uint256 until = block.timestamp + params.windows.publish;
         vm.expectEmit(address(disputes));
-        emit IDisputes.DisputeOpened(1, pool, r.response, r, until);
+        emit IDisputes.DisputeOpened(1, pool, r.response, r, e.response, until);
         vm.prank(stranger);
         uint256 id = disputes.accuse(e.request, e.response, e.responseSignature);
         assertEq(free(stranger), 1_000_000 - bondOf());

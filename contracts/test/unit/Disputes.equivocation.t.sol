@@ -80,7 +80,7 @@ contract DisputesEquivocationTest is CaseTest {
         vm.expectEmit(address(lanes));
         emit ILanes.VestingForfeited(pool, servers[0], vesting);
         vm.expectEmit(address(disputes));
-        emit IDisputes.DisputeOpened(1, pool, r.response, r, until);
+        emit IDisputes.DisputeOpened(1, pool, r.response, r, a.response, until);
         vm.expectEmit(address(disputes));
         emit IDisputes.EquivocationProven(1, pool, servers[0], r.response, Hashes.response(b.response));
         Proof memory p = _prove(a, b, stranger);

@@ -103,6 +103,16 @@ pub fn refused_digest(model_root: B256, input_hash: B256) -> Digest {
     Digest(hasher.finalize())
 }
 
+/// The right digest of a response whose counts, finish or output hash are not those of `f`'s output: what it is paid by is
+/// not what it committed to. The response's hash holds its commitment, so it can't have committed to this.
+/// `keccak(keccak("assay.misdescribed.v1") ‖ response)`.
+pub fn misdescribed_digest(response: B256) -> Digest {
+    let mut hasher = Keccak256::new();
+    hasher.update(keccak256(b"assay.misdescribed.v1"));
+    hasher.update(response);
+    Digest(hasher.finalize())
+}
+
 /// Hash of an output: `keccak("assay.output.v1" hash ‖ tokens)`, what a response signs and a user checks the
 /// streamed tokens against.
 pub fn output_hash(tokens: &[u32]) -> B256 {

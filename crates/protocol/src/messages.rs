@@ -5,7 +5,7 @@
 use alloy_primitives::{Address, B256, Signature, U256, keccak256};
 use alloy_sol_types::{Eip712Domain, SolStruct, SolValue, sol};
 
-use crate::{Digest, Finish, units_of};
+use crate::{Digest, Finish, output_hash, units_of};
 
 sol! {
     #[derive(Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -189,6 +189,15 @@ impl InferenceResponse {
             )
                 .abi_encode(),
         )
+    }
+
+    /// Whether it says of its output what is true of `tokens` with `finish`, and names a cancel just where one cut it off.
+    pub fn describes(&self, prompt_tokens: usize, tokens: &[u32], finish: Finish) -> bool {
+        self.promptTokens as usize == prompt_tokens
+            && self.outputTokens as usize == tokens.len()
+            && self.outputHash == output_hash(tokens)
+            && self.finish() == Some(finish)
+            && (finish == Finish::Cancelled) == (self.cancel != B256::ZERO)
     }
 
     /// How the output ended, if the field holds a valid number.

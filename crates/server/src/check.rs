@@ -27,8 +27,7 @@ pub(crate) async fn answer(node: &Arc<Inner>, body: CheckBody) -> Result<CheckRe
     if keccak256(&body.input) != body.request.inputHash {
         return Err(WireError::new(ErrorCode::BadInput, "input does not hash to the request's inputHash"));
     }
-    let count = body.response.outputTokens;
-    let Some(digest) = node.digest_of(body.input.clone(), count).await else {
+    let Some(digest) = node.digest_of(body.input.clone(), body.response.clone()).await else {
         return Err(WireError::new(ErrorCode::Unavailable, "the server can't compute now"));
     };
     let expected = commitment(Role::Server, body.request.server, body.response.subject(), digest);

@@ -53,12 +53,12 @@ async fn tend_one(node: &Arc<Inner>, case: &Case, time: u64) -> Result<(), Chain
     case.step(&node.chain, &node.follower, &node.beacon, &digests, turn * STAGGER, time).await
 }
 
-/// The digest of the disputed input at the disputed count.
+/// The right digest for the disputed response.
 async fn recompute(node: &Arc<Inner>, case: &Case) -> Option<Digest> {
     if let Some(known) = lock(&node.verdicts).get(&case.subject).copied() {
         return Some(known);
     }
-    let digest = node.digest_of(case.dispute.input.clone()?, case.dispute.record.outputTokens).await?;
+    let digest = node.digest_of(case.dispute.input.clone()?, case.dispute.answer.clone()).await?;
     lock(&node.verdicts).insert(case.subject, digest);
     Some(digest)
 }

@@ -7,6 +7,7 @@ mod check;
 mod credit;
 mod http;
 mod infer;
+mod judge;
 mod jury;
 mod records;
 mod settle;
@@ -21,7 +22,7 @@ use assay_beacon::Client as BeaconClient;
 use assay_chain::{Chain, Follower, PrivateKeySigner};
 use assay_engine::{Engine, InputRefused};
 use assay_protocol::wire::{ErrorCode, WireError};
-use assay_protocol::{Digest, Eip712Domain, InferenceInput, PoolParams, refused_digest};
+use assay_protocol::{Digest, Eip712Domain, InferenceResponse, PoolParams};
 use assay_store::{Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -175,24 +176,15 @@ impl Inner {
         }
     }
 
-    /// The right digest of an input at a count of output tokens, also where `f` refuses the input. `None`: the server is
-    /// stopping, or the machine's state keeps it from computing.
-    async fn digest_of(&self, input: Bytes, count: u32) -> Option<Digest> {
+    /// See [`judge::right_digest`]. `None`: the server is stopping, or the machine's state keeps it from computing.
+    async fn digest_of(&self, input: Bytes, response: InferenceResponse) -> Option<Digest> {
         let permit = self.permits.clone().acquire_owned().await.ok()?;
         let engine = self.config.engine.clone();
         let computing = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let started = InferenceInput::decode(&input)
-                .map_err(InputRefused::from)
-                .and_then(|input| engine.start(&input));
-            match started {
-                Ok(generation) => Some(generation.finish_at(Some(count)).digest),
-                Err(error) if error.is_machines_fault() => {
-                    tracing::error!(%error, "can't recompute an answer");
-                    None
-                }
-                Err(_) => Some(refused_digest(engine.model().root(), alloy_primitives::keccak256(&input))),
-            }
+            judge::right_digest(&engine, &input, &response)
+                .inspect_err(|error| tracing::error!(%error, "can't recompute an answer"))
+                .ok()
         });
         computing.await.ok().flatten()
     }

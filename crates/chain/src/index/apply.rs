@@ -9,7 +9,7 @@ use super::pool::{Claim, Lane, PoolView, Seat, push};
 use super::{AccountKind, Change, Index, Jury, OpenDispute};
 use crate::abi::Ledger::Posting;
 use crate::abi::{Checks, Disputes, DrandBeacon, JuryArbiter, Lanes, Ledger, Pools, Staking};
-use crate::{ChainError, Deployment};
+use crate::{ChainError, Deployment, convert};
 
 type Changes = Vec<Change>;
 
@@ -292,6 +292,7 @@ impl Index {
                 let dispute = OpenDispute {
                     id: e.id,
                     record: e.record.clone(),
+                    answer: convert(&e.answer),
                     publish_until: low(e.until),
                     input: published,
                     ended: None,

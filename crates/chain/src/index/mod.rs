@@ -11,6 +11,8 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 pub use follow::Follower;
 pub use pool::{AccountKind, Claim, Lane, PoolView, Seat, ServerView};
 
+use assay_protocol::InferenceResponse;
+
 use crate::abi::disputes::IDisputes::Record;
 
 /// Everything that the events up to `block` say.
@@ -39,6 +41,8 @@ pub struct OpenDispute {
     pub id: U256,
     /// What each call about it must give back.
     pub record: Record,
+    /// The disputed response.
+    pub answer: InferenceResponse,
     /// End of the publish window, unix seconds.
     pub publish_until: u64,
     /// The input, once published.
