@@ -92,19 +92,8 @@ impl DigestInputs<'_> {
     }
 }
 
-/// The right digest of an input that `f` refuses (malformed, or outside the model's limits): nobody may answer it, and a
-/// jury must be able to say so. `keccak(keccak("assay.refused.v1") ‖ version ‖ modelRoot ‖ inputHash)`.
-pub fn refused_digest(model_root: B256, input_hash: B256) -> Digest {
-    let mut hasher = Keccak256::new();
-    hasher.update(keccak256(b"assay.refused.v1"));
-    hasher.update(ARITHMETIC_VERSION.to_be_bytes());
-    hasher.update(model_root);
-    hasher.update(input_hash);
-    Digest(hasher.finalize())
-}
-
-/// The right digest of a response whose counts, finish or output hash are not those of `f`'s output: what it is paid by is
-/// not what it committed to. The response's hash holds its commitment, so it can't have committed to this.
+/// The right digest of a response whose counts, finish or output hash are not those of `f`'s output, or whose input `f`
+/// refuses: what it is paid by is not what it committed to. The response's hash holds its commitment, so it can't have committed to this.
 /// `keccak(keccak("assay.misdescribed.v1") ‖ response)`.
 pub fn misdescribed_digest(response: B256) -> Digest {
     let mut hasher = Keccak256::new();

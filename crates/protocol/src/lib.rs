@@ -12,9 +12,7 @@ mod messages;
 mod pool;
 pub mod wire;
 
-pub use digest::{
-    ARITHMETIC_VERSION, Digest, DigestInputs, WorkDigest, misdescribed_digest, output_hash, refused_digest,
-};
+pub use digest::{ARITHMETIC_VERSION, Digest, DigestInputs, WorkDigest, misdescribed_digest, output_hash};
 pub use input::{InferenceInput, InputError, MAX_INPUT_BYTES, MAX_STOP_TOKENS, Sampling};
 
 pub use accepted::{Accepted, AcceptedRange};

@@ -1,13 +1,10 @@
 //! What validators and jurors hold a response to.
 
-use alloy_primitives::keccak256;
 use assay_engine::{Engine, InputRefused};
-use assay_protocol::{
-    Digest, InferenceInput, InferenceResponse, hash_of, misdescribed_digest, refused_digest,
-};
+use assay_protocol::{Digest, InferenceInput, InferenceResponse, hash_of, misdescribed_digest};
 
-/// The right digest for a response to `input`: `f`'s at its count of output tokens, another where `f` refuses the input or the
-/// response says something else of its output than is true. An error is the machine's, not the input's.
+/// The right digest for a response to `input`: `f`'s at its count of output tokens; one that it can't have committed to where
+/// it says something else of its output than is true, or `f` refuses the input and nobody may answer. An error is the machine's, not the input's.
 pub(crate) fn right_digest(
     engine: &Engine,
     input: &[u8],
@@ -25,7 +22,7 @@ pub(crate) fn right_digest(
             })
         }
         Err(error) if error.is_machines_fault() => Err(error),
-        Err(_) => Ok(refused_digest(engine.model().root(), keccak256(input))),
+        Err(_) => Ok(misdescribed_digest(hash_of(response))),
     }
 }
 
@@ -39,6 +36,11 @@ mod tests {
 
     fn input(tokens: Vec<u32>) -> InferenceInput {
         InferenceInput { nonce: [1; 16], max_tokens: 6, sampling: Sampling::GREEDY, stop: vec![], tokens }
+    }
+
+    /// A token that the vocabulary lacks.
+    fn input_outside(engine: &Engine) -> InferenceInput {
+        input(vec![engine.model().info().vocabulary])
     }
 
     fn response(prompt: u32, tokens: &[u32], finish: Finish) -> InferenceResponse {
@@ -86,9 +88,13 @@ mod tests {
         padded.push(5);
         let lie = response(4, &padded, Finish::Length);
         assert_eq!(right_digest(&engine, &encoded, &lie)?, misdescribed_digest(hash_of(&lie)));
-        // An input that `f` refuses has a digest whatever the response says.
-        let refused = right_digest(&engine, b"no input", &response(1, &[5], Finish::Stop))?;
-        assert_eq!(refused, refused_digest(engine.model().root(), keccak256(b"no input")));
+        // Nobody may answer what `f` refuses.
+        let answer = response(1, &[5], Finish::Stop);
+        let far = input_outside(&engine);
+        for refused in [b"no input".to_vec(), far.encode()?] {
+            let right = right_digest(&engine, &refused, &answer)?;
+            assert_eq!(right, misdescribed_digest(hash_of(&answer)));
+        }
         Ok(())
     }
 }

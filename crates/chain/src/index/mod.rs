@@ -7,11 +7,10 @@ mod pool;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use alloy_primitives::{Address, B256, Bytes, U256};
+use assay_protocol::InferenceResponse;
 
 pub use follow::Follower;
 pub use pool::{AccountKind, Claim, Lane, PoolView, Seat, ServerView};
-
-use assay_protocol::InferenceResponse;
 
 use crate::abi::disputes::IDisputes::Record;
 

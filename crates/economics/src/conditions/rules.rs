@@ -16,7 +16,7 @@ use super::{
 
 /// Denominator of rates is `2^RATE_BITS`.
 const RATE_BITS: u32 = 64;
-/// Longest that money waits in a pool, in seconds.
+/// No window is longer, in seconds.
 const MAX_WINDOW: u32 = 366 * 24 * 60 * 60;
 
 /// All inequalities of `condition`, with probabilities taken by `rule`. All but Domain expect that Domain is met.
