@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import { console } from "forge-std/console.sol";
+import { Deployer } from "../contracts/src/Deployer.sol";
 import { ChainScript } from "./ChainScript.sol";
 
 /// @title Compares what a deployment's file names with what these sources compile to. Needs no explorer and no key.
@@ -11,6 +12,8 @@ contract Verify is ChainScript {
     error ChainNotEmpty(string remedy);
     error AddressDiffers(string name, address inFile, address derived);
     error CodeDiffers(string name, address where);
+    /// @notice The code is of these sources, but it was deployed by another constructor, which may have written any storage.
+    error InitCodeDiffers(string name, address where);
 
     string private _rpc;
 
@@ -41,14 +44,25 @@ contract Verify is ChainScript {
         _same(file, "arbiter", c.arbiter);
         _same(file, "beacon", c.beacon);
         address token = vm.parseJsonAddress(file, ".token");
-        if (token == c.token) _same("token", token);
+        if (token == c.token) _deployed("token", token);
         else console.log("token", token, "is not of this deployment: look at it yourself");
     }
 
     function _same(string memory file, string memory name, address derived) private {
         address inFile = vm.parseJsonAddress(file, string.concat(".", name));
         require(inFile == derived, AddressDiffers(name, inFile, derived));
-        _same(name, derived);
+        _deployed(name, derived);
+    }
+
+    function _deployed(string memory name, address where) private {
+        _same(name, where);
+        bytes memory call = abi.encodeCall(Deployer(_deployerAddress()).initCodeHashOf, (where));
+        string memory request = string.concat(
+            '[{"to":"', vm.toString(_deployerAddress()), '","data":"', vm.toString(call), '"},"latest"]'
+        );
+        bytes memory there = vm.rpc(_rpc, "eth_call", request);
+        bytes32 here = Deployer(_deployerAddress()).initCodeHashOf(where);
+        require(keccak256(there) == keccak256(abi.encode(here)), InitCodeDiffers(name, where));
     }
 
     function _same(string memory name, address where) private {

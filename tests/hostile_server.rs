@@ -5,12 +5,15 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use alloy_primitives::B256;
+use assay_chain::{Chain, abi, convert, sign, submit_rounds};
 use assay_protocol::wire::{INFER_PATH, VOUCHER_PATH};
-use assay_protocol::{Finish, output_hash};
+use assay_protocol::{CheckAnswer, Evidence, Finish, hash_of, output_hash};
 use assay_tests::{Books, Instead, Network, Options, Orders, Proxy, Tamper, until};
 use eyre::{Result, ensure, eyre};
 
 const LIMIT: Duration = Duration::from_secs(40);
+/// `IDisputes.State`.
+const CONVICTED: u8 = 3;
 const PROMPT: &str = "Tell me a story about a shy dragon.";
 const TOKENS: u32 = 24;
 
@@ -133,6 +136,58 @@ async fn nothing_that_is_not_right_is_acknowledged() -> Result<()> {
     books.enter(network.api.answer(PROMPT, TOKENS).await?);
     // Paid is what was accepted, and not one of the answers above.
     books.close(&network, false).await?;
+    Ok(())
+}
+
+/// A validator that tells the user nothing and claims pay for an answer to nothing: the user holds the digest that it should have
+/// committed to, sees the claim on-chain, and disputes it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_for_an_answer_that_was_kept_back_is_disputed() -> Result<()> {
+    let proxy = Proxy::start().await?;
+    let options = Options { announce_through: Some(proxy.url.clone()), ..Options::default() };
+    let network = Network::start("hidden_claim", &options).await?;
+    proxy.serve(&network).await?;
+    let orders = Orders::new(&network).await?;
+    let all = network.servers();
+    let (name, check) = until("a challenge", LIMIT, async || {
+        proxy.tamper(&all, Tamper::KeepChecks);
+        network.api.answer(PROMPT, TOKENS).await?;
+        Ok(proxy.take_checks().into_iter().next())
+    })
+    .await?;
+    let key = network.key(&name)?;
+    let answer = CheckAnswer {
+        response: hash_of(&check.response),
+        commitment: B256::repeat_byte(7),
+        seat: check.challenge.seat,
+        round: orders.current_round(),
+    };
+    let evidence = Evidence {
+        answerSignature: sign(&key, &orders.domain, &answer)?,
+        request: check.request,
+        response: check.response,
+        challenge: check.challenge,
+        answer: answer.clone(),
+        responseSignature: check.response_signature,
+        challengeSignature: check.challenge_signature,
+        delivered: false,
+    };
+    let deployment = network.chain.deployment().clone();
+    let validator = Chain::connect(network.rpc_url(), deployment.clone(), Some(key)).await?;
+    let ticket = orders.params.ticket_round(evidence.response.round).ok_or_else(|| eyre!("no ticket"))?;
+    network.beacon.wait(ticket).await?;
+    submit_rounds(&validator, orders.params.basis.beacon, &network.beacon, &[ticket]).await?;
+    validator.send(deployment.checks, abi::Checks::claimCall { e: convert(&evidence) }).await?;
+    proxy.be_honest();
+    until("the validator's conviction", 2 * LIMIT, async || {
+        let index = network.follower.read().await;
+        let found = index.disputes.values().find(|d| d.record.validatorCommitment == answer.commitment);
+        Ok(found.filter(|d| d.ended == Some(CONVICTED)).map(drop))
+    })
+    .await?;
+    let index = network.follower.read().await;
+    let pool = index.pool(network.pool).ok_or_else(|| eyre!("no pool"))?;
+    ensure!(pool.convicted_seats.iter().eq([&answer.seat]), "{:?}", pool.convicted_seats);
     Ok(())
 }
 

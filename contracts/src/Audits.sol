@@ -12,6 +12,7 @@ import { IStaking } from "./interfaces/IStaking.sol";
 import { AuditDraws } from "./libraries/AuditDraws.sol";
 import { Clocks } from "./libraries/Clocks.sol";
 import { Hashes } from "./libraries/Hashes.sol";
+import { PanelState } from "./libraries/Panels.sol";
 import { PoolStore } from "./libraries/PoolStore.sol";
 import { AccountKind, keyOf } from "./types/Accounts.sol";
 import { Role } from "./types/Messages.sol";
@@ -156,9 +157,14 @@ contract Audits is IAudits {
             seat = 0;
         } else {
             _requireAnswerable(r, g.until, seat, server.seats);
-            slashed = _slash(assertionOf(id, index), r.pool, seat, r.server);
-            DISPUTES.setAside(r.pool, seat, assertionOf(id, index), slashed);
-            _burnRest(r.pool, assertionOf(id, index), 0);
+            bytes32 assertion = assertionOf(id, index);
+            PoolParams memory p = PoolStore.load(POOLS, r.pool);
+            slashed = _slash(assertion, r.pool, seat, r.server);
+            // Else nobody would bring the round, draw, and come back for this but the server itself.
+            uint256 finding = _min(p.prices.gasAllowance, slashed);
+            _move(r.pool, assertion, AccountKind.Free, keyOf(msg.sender), finding);
+            DISPUTES.setAside(r.pool, seat, assertion, _min(slashed - finding, p.juryBudget()));
+            _burnRest(r.pool, assertion, 0);
         }
         emit AuditSilent(id, index, seat, slashed);
         _over(id, g, r);
@@ -180,13 +186,16 @@ contract Audits is IAudits {
         uint256 due = validators * p.prices.auditPay + jurors * p.prices.jurorPay;
         _move(r.pool, _keyOf(id), AccountKind.Case, assertion, due);
         uint256 slashed;
+        uint256 owed = jurors * p.prices.jurorPay;
         if (wrong && STAKING.seatOf(r.pool, a.seat).status != IStaking.SeatStatus.Convicted) {
             slashed = _slash(assertion, r.pool, a.seat, a.server);
-            _payOut(p, id, assertion, a, slashed, jurors * p.prices.jurorPay);
+            owed -= _payOut(p, id, assertion, a, slashed, owed);
         }
         uint256 burnt = _burnRest(r.pool, assertion, due);
         emit AuditSettled(id, index, digest, wrong, slashed, burnt);
-        if (outcome == ISampling.Outcome.Decided && jurors > 0) _slashWrong(id, index, r.pool);
+        // Of those who committed, who is not due pay was wrong.
+        PanelState memory panel = SAMPLING.panelOf(address(this), assertion);
+        if (panel.committed > validators) _slashWrong(p, id, index, r.pool, panel.size, owed);
         _over(id, g, r);
     }
 
@@ -307,7 +316,8 @@ contract Audits is IAudits {
     }
 
     /// @dev What a wrong server's stake pays: the jury, which goes back to the audits' reserve; what its user paid, and a third of the
-    /// stake; a jury budget for each dispute that this conviction cuts short.
+    /// stake; the juries of disputes that this conviction cuts short.
+    /// @return repaid Of what the jury cost.
     function _payOut(
         PoolParams memory p,
         uint256 id,
@@ -315,17 +325,17 @@ contract Audits is IAudits {
         Audit calldata a,
         uint256 left,
         uint256 jurors
-    ) private {
-        uint256 part = _min(jurors, left);
-        _move(a.pool, assertion, AccountKind.Case, _keyOf(id), part);
-        left -= part;
-        part = _min(p.fee(a.units), left);
+    ) private returns (uint256 repaid) {
+        repaid = _min(jurors, left);
+        _move(a.pool, assertion, AccountKind.Case, _keyOf(id), repaid);
+        left -= repaid;
+        uint256 part = _min(p.fee(a.units), left);
         _move(a.pool, assertion, AccountKind.Balance, keyOf(a.user), part);
         left -= part;
         part = _min(uint256(p.prices.seatStake) / 3 + p.baseFee(a.units), left);
         _move(a.pool, assertion, AccountKind.Free, keyOf(a.user), part);
         left -= part;
-        DISPUTES.setAside(a.pool, a.seat, assertion, left);
+        DISPUTES.setAside(a.pool, a.seat, assertion, _min(left, p.juryBudget() - repaid));
     }
 
     function _slash(bytes32 assertion, bytes32 pool, uint64 seat, address owner) private returns (uint256) {
@@ -334,24 +344,33 @@ contract Audits is IAudits {
     }
 
     /// @dev Validators that were wrong lose their stake with the audit's settlement, not when somebody asks for it: by then it might
-    /// have left.
-    function _slashWrong(uint256 id, uint32 index, bytes32 pool) private {
+    /// have left. It pays what the jury cost as far as nobody else has; the rest is burnt, but for disputes over that seat which this
+    /// cuts short.
+    function _slashWrong(
+        PoolParams memory p,
+        uint256 id,
+        uint32 index,
+        bytes32 pool,
+        uint256 size,
+        uint256 owed
+    ) private {
         bytes32 assertion = assertionOf(id, index);
-        uint256 size = SAMPLING.panelOf(address(this), assertion).size;
         for (uint256 i; i < size; ++i) {
             (uint64 seat, ISampling.Standing standing) = SAMPLING.standingOf(address(this), assertion, i);
             if (standing != ISampling.Standing.Wrong) continue;
-            emit ValidatorSlashed(id, index, seat, _slashValidator(assertion, pool, seat));
+            IStaking.Seat memory s = STAKING.seatOf(pool, seat);
+            uint256 slashed;
+            if (s.status != IStaking.SeatStatus.Convicted) {
+                slashed = _slash(assertion, pool, seat, s.owner);
+                uint256 repaid = _min(owed, slashed);
+                _move(pool, assertion, AccountKind.Case, _keyOf(id), repaid);
+                owed -= repaid;
+                uint256 left = slashed - repaid;
+                left -= DISPUTES.setAside(pool, seat, assertion, _min(left, p.juryBudget() - repaid));
+                _move(pool, assertion, AccountKind.Burn, 0, left);
+            }
+            emit ValidatorSlashed(id, index, seat, slashed);
         }
-    }
-
-    /// @dev All of it is burnt, but for disputes over that seat which this cuts short.
-    function _slashValidator(bytes32 assertion, bytes32 pool, uint64 seat) private returns (uint256 slashed) {
-        IStaking.Seat memory s = STAKING.seatOf(pool, seat);
-        if (s.status == IStaking.SeatStatus.Convicted) return 0;
-        slashed = _slash(assertion, pool, seat, s.owner);
-        uint256 kept = DISPUTES.setAside(pool, seat, assertion, slashed);
-        _move(pool, assertion, AccountKind.Burn, 0, slashed - kept);
     }
 
     function _pay(bytes32 pool, bytes32 assertion, uint64 seat, uint256 amount) private {

@@ -92,7 +92,10 @@ contract Checks is SignedMessages, IChecks {
             e.request.user,
             p.checkPay(c.units),
             p.discountOf(c.units),
-            freeAt
+            freeAt,
+            e.challenge.counter,
+            e.answer,
+            e.answerSignature
         );
     }
 

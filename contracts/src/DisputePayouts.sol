@@ -50,16 +50,25 @@ abstract contract DisputePayouts is IDisputes {
         return _pay(r.pool, id, AccountKind.Free, c.payer, jurors, left);
     }
 
-    function _repayFromReserve(Record calldata r, uint256 id, uint64 seat, uint256 jurors) internal {
-        // The rest of the reserve is for other cases.
+    /// @dev The same out of what convictions of its seats elsewhere have set aside. The rest of it is for other cases.
+    function _repayFromReserve(Record calldata r, uint256 id, uint256 jurors) internal {
         if (_cases[r.pool][r.response].repaid) return;
-        bytes32 key = _seatKey(r.pool, seat);
-        uint256 reserve = _min(LEDGER.balanceOf(r.pool, AccountKind.Case, key), jurors);
-        _move(r.pool, key, AccountKind.Case, bytes32(id), reserve);
+        uint256 reserve = _takeReserve(r.pool, r.serverSeat, id, jurors);
+        reserve += _takeReserve(r.pool, r.validatorSeat, id, jurors - reserve);
         _repay(r, id, jurors, reserve);
     }
 
-    /// @dev A jury budget for each open dispute over a convicted seat but `but`, as far as `left` goes.
+    function _takeReserve(bytes32 pool, uint64 seat, uint256 id, uint256 most)
+        private
+        returns (uint256 taken)
+    {
+        bytes32 key = _seatKey(pool, seat);
+        taken = _min(LEDGER.balanceOf(pool, AccountKind.Case, key), most);
+        _move(pool, key, AccountKind.Case, bytes32(id), taken);
+    }
+
+    /// @dev A jury budget for each open dispute over a convicted seat but `but`, as far as `left` goes. Who is convicted may have
+    /// opened them all, and sit on their juries, so a conviction gives them no more than the conditions count as lost to it.
     function _setAside(
         PoolParams memory p,
         bytes32 pool,

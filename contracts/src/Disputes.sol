@@ -70,13 +70,18 @@ contract Disputes is DisputePayouts {
         bytes calldata secondSignature
     ) external returns (uint256 id) {
         IChecks.Checked memory c = CHECKS.verifyResponse(request, first, firstSignature);
-        bytes32 other = CHECKS.verifyResponse(request, second, secondSignature).responseHash;
+        IChecks.Checked memory d = CHECKS.verifyResponse(request, second, secondSignature);
+        bytes32 other = d.responseHash;
         require(other != c.responseHash, NoEquivocation());
         Record memory r = _recordOf(request, first, c);
         require(!_isConvicted(r.pool, r.serverSeat), SeatConvicted(r.pool, r.serverSeat));
+        PoolParams memory p = PoolStore.load(POOLS, r.pool);
+        // Both are as recent as what a stake answers for: a key that was replaced long ago, and may be in others' hands, has
+        // no say for ever.
+        uint256 provable = _min(c.ticketTime, d.ticketTime) + p.windows.unbonding;
+        require(block.timestamp <= provable, TooLate(provable));
         id = ++_last;
         // Who could still open a dispute over what the server answered until now comes first.
-        PoolParams memory p = PoolStore.load(POOLS, r.pool);
         Clock memory clock = Clocks.read(p.basis.beacon);
         uint256 until = clock.timeOf(p.ticketRound(clock.knowable(p.windows.lag))) + p.windows.dispute;
         _disputes[id] = Dispute(keccak256(abi.encode(r)), State.Proven, uint40(until));
@@ -182,8 +187,9 @@ contract Disputes is DisputePayouts {
         Dispute storage d = _dispute(id, r);
         State state = _stateOf(d, r);
         require(state == State.Opened || state == State.Published, WrongState(id, state));
-        uint64 seat = _isConvicted(r.pool, r.serverSeat) ? r.serverSeat : r.validatorSeat;
-        require(_isConvicted(r.pool, seat), NothingConvicted(id));
+        require(
+            _isConvicted(r.pool, r.serverSeat) || _isConvicted(r.pool, r.validatorSeat), NothingConvicted(id)
+        );
         PoolParams memory p = PoolStore.load(POOLS, r.pool);
         _returnBond(id, r);
         if (state == State.Published) {
@@ -195,7 +201,7 @@ contract Disputes is DisputePayouts {
             uint256 payees;
             (outcome,, payees) = _outcomeOf(p, r.response);
             _settleCase(p, r, outcome, payees);
-            _repayFromReserve(r, id, seat, payees * p.prices.jurorPay);
+            _repayFromReserve(r, id, payees * p.prices.jurorPay);
         }
         _end(id, r, State.Closed, 0, false, false, 0);
     }
@@ -267,22 +273,32 @@ contract Disputes is DisputePayouts {
         if (serverSlashed) slashed += _slash(id, r.pool, r.serverSeat, r.server);
         if (validatorSlashed) slashed += _slash(id, r.pool, r.validatorSeat, r.validator);
         if (slashed > 0) {
-            uint256 left = slashed - _repay(r, id, jurors, slashed);
+            uint256 budget = p.juryBudget();
+            uint256 repaid = _repay(r, id, jurors, slashed);
+            uint256 left = slashed - repaid;
             address finder = serverSlashed ? _cases[r.pool][r.response].payer : r.opener;
             left -= _pay(r.pool, id, AccountKind.Free, finder, p.prices.gasAllowance, left);
             left = _compensate(p, id, r, finder, serverSlashed, left);
-            // Where nobody but the server was accused, a claim on its check stays what it is.
-            bool unpaid = r.validator != address(0) && CHECKS.replace(r.pool, r.user, r.response);
+            // A claim says that a wrong answer was right, so this dispute's validator takes its place. Where nobody but the server
+            // was accused it stays what it is; where the server was right, it may be another's, and a convicted one's is void.
+            bool unpaid =
+                serverWrong && r.validator != address(0) && CHECKS.replace(r.pool, r.user, r.response);
             if (unpaid && !validatorWrong) {
                 left -= _pay(r.pool, id, AccountKind.Free, r.validator, p.checkPay(r.units), left);
             } else if (!serverWrong) {
                 left -= _pay(r.pool, id, AccountKind.Free, r.server, p.checkPay(r.units), left);
             }
-            if (serverSlashed) left -= _setAside(p, r.pool, r.serverSeat, bytes32(id), left, 1);
-            if (validatorSlashed) _setAside(p, r.pool, r.validatorSeat, bytes32(id), left, 1);
+            // A stake pays the jury of its own case and those of others out of one jury's budget, which the conditions count.
+            if (serverSlashed) {
+                left -= _setAside(p, r.pool, r.serverSeat, bytes32(id), _min(left, budget - repaid), 1);
+                repaid = 0;
+            }
+            if (validatorSlashed) {
+                _setAside(p, r.pool, r.validatorSeat, bytes32(id), _min(left, budget - repaid), 1);
+            }
         } else {
             // Convicted elsewhere: that conviction set the jury's cost aside.
-            _repayFromReserve(r, id, serverWrong ? r.serverSeat : r.validatorSeat, jurors);
+            _repayFromReserve(r, id, jurors);
         }
         _end(id, r, State.Convicted, digest, serverWrong, validatorWrong, slashed);
     }

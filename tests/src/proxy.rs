@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use alloy_primitives::{Address, B256};
 use assay_chain::{PrivateKeySigner, sign};
 use assay_protocol::wire::{
-    ErrorCode, INFER_PATH, InferBody, InferEvent, ResponseBody, VOUCHER_PATH, WireError,
+    CHECK_PATH, CheckBody, ErrorCode, INFER_PATH, InferBody, InferEvent, ResponseBody, VOUCHER_PATH,
+    WireError,
 };
 use assay_protocol::{DigestInputs, Eip712Domain, Finish, Role, commitment};
 use axum::Router;
@@ -41,6 +42,8 @@ pub enum Tamper {
     After(usize, Instead),
     /// Vouchers do not reach the server.
     LoseVouchers,
+    /// Challenges do not reach the validator; [`Proxy::take_checks`] has them.
+    KeepChecks,
 }
 
 /// What comes instead of the rest of an answer.
@@ -85,6 +88,7 @@ struct Settings {
     domain: Option<Eip712Domain>,
     tampers: HashMap<String, Tamper>,
     calls: Vec<Call>,
+    checks: Vec<(String, CheckBody)>,
 }
 
 #[derive(Debug)]
@@ -179,6 +183,11 @@ impl Proxy {
         lock(&self.shared.settings).tampers.clear();
     }
 
+    /// Challenges that were kept back since the last look, with the validators' names.
+    pub fn take_checks(&self) -> Vec<(String, CheckBody)> {
+        std::mem::take(&mut lock(&self.shared.settings).checks)
+    }
+
     /// Calls since the last look.
     pub fn take_calls(&self) -> Vec<Call> {
         std::mem::take(&mut lock(&self.shared.settings).calls)
@@ -196,6 +205,7 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response
         let mut settings = lock(&shared.settings);
         let tamper = settings.tampers.get(&server).copied().filter(|t| match t {
             Tamper::LoseVouchers => path == VOUCHER_PATH,
+            Tamper::KeepChecks => path == CHECK_PATH,
             _ => path == INFER_PATH,
         });
         settings.calls.push(Call { server: server.clone(), path: path.clone(), intact: tamper.is_none() });
@@ -212,6 +222,12 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response
     let Ok(body) = axum::body::to_bytes(request.into_body(), MAX_BODY).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
+    if matches!(tamper, Some(Tamper::KeepChecks)) {
+        if let Ok(check) = serde_json::from_slice(&body) {
+            lock(&shared.settings).checks.push((server, check));
+        }
+        return StatusCode::BAD_GATEWAY.into_response();
+    }
     let input_hash = serde_json::from_slice::<InferBody>(&body).map_or(B256::ZERO, |b| b.request.inputHash);
     let mut call = shared.client.request(method, format!("{}{path}", target.url)).body(body);
     if let Some(kind) = headers.get("content-type") {
@@ -282,7 +298,7 @@ async fn relay(
                         beacon.wait(body.response.round + 2).await?;
                     }
                 }
-                Tamper::After(..) | Tamper::LoseVouchers => {}
+                Tamper::After(..) | Tamper::LoseVouchers | Tamper::KeepChecks => {}
             }
             sender.send(event(&InferEvent::Response(body))?).await?;
         }

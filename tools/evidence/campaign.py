@@ -32,7 +32,7 @@ def prove(runs=RUNS, depth=DEPTH):
     parts = range(-(-runs // PART))
     known = map(json.loads, log.read_text().splitlines()) if log.exists() else []
     results = {result["part"]: result for result in known if result["part"] in parts}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         try:
             for ended in as_completed([pool.submit(_part, tree, part, depth) for part in parts if part not in results]):
                 result = ended.result()

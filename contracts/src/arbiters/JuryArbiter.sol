@@ -95,6 +95,12 @@ contract JuryArbiter is IJuryArbiter {
         require(matching >= needed, NoQuorum(matching, needed));
         panel.state.matching = matching;
         (c.outcome, c.digest) = (Outcome.Decided, digest);
+        // A jury that did not agree is judged by the verdict too, or blocking one would be paid.
+        for (uint8 earlier = 1; earlier < ballot; ++earlier) {
+            Panel storage before = _ballots[key][earlier];
+            before.state.matching =
+                before.count(STAKING, c.pool, Role.Juror, Hashes.ballotSubject(subject, earlier), digest);
+        }
         emit Decided(client, subject, ballot, digest, matching);
     }
 
@@ -124,7 +130,7 @@ contract JuryArbiter is IJuryArbiter {
         if (outcome == Outcome.None || outcome == Outcome.Pending) return (outcome, 0, 0);
         for (uint8 ballot = 1; ballot <= c.ballot; ++ballot) {
             PanelState memory s = _ballots[key][ballot].state;
-            payees += outcome == Outcome.Decided && ballot == c.ballot ? s.matching : s.committed;
+            payees += outcome == Outcome.Decided ? s.matching : s.committed;
         }
     }
 
@@ -141,7 +147,7 @@ contract JuryArbiter is IJuryArbiter {
         seat = panel.seatAt(position);
         if (c.outcome == Outcome.Pending) return (seat, Standing.Pending);
         bool present = panel.commitments[position] != 0;
-        if (c.outcome == Outcome.Decided && ballot == c.ballot) {
+        if (c.outcome == Outcome.Decided) {
             bytes32 subject_ = Hashes.ballotSubject(subject, ballot);
             present = panel.matches(STAKING, c.pool, Role.Juror, subject_, position, c.digest);
         } else if (c.outcome == Outcome.Closed && ballot == c.ballot && !present) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import { Evidence, InferenceRequest, InferenceResponse } from "../types/Messages.sol";
+import { CheckAnswer, Evidence, InferenceRequest, InferenceResponse } from "../types/Messages.sol";
 import { ISignedMessages } from "./ISignedMessages.sol";
 
 /// @title Checks: whether a response was due to be checked and by whom, and the validator's pay.
@@ -33,6 +33,8 @@ interface IChecks is ISignedMessages {
         uint256 ticketTime; // unix seconds
     }
 
+    /// @notice Shows the answer and its signature: the user holds the rest of the evidence, and disputes an answer that is not a
+    /// commitment to its digest.
     event Claimed(
         bytes32 indexed pool,
         bytes32 indexed response,
@@ -40,7 +42,10 @@ interface IChecks is ISignedMessages {
         address user,
         uint256 pay,
         uint256 discount,
-        uint256 freeAt
+        uint256 freeAt,
+        uint8 counter,
+        CheckAnswer answer,
+        bytes answerSignature
     );
     event ClaimPaid(bytes32 indexed pool, bytes32 indexed response, address indexed validator);
     event ClaimVoid(bytes32 indexed pool, bytes32 indexed response, address indexed validator);

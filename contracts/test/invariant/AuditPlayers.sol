@@ -207,11 +207,19 @@ abstract contract AuditPlayers is RedemptionPlayers {
             vm.warp(end + 1);
         }
         Money memory m = _moneyOf(seat, server);
+        uint256 found = balanceOf(AccountKind.Free, address(this));
         audits.convictSilent(lot.id, t.index, lot.r, seat);
+        found = balanceOf(AccountKind.Free, address(this)) - found;
         _refused(address(audits), call, "3: convicted twice for one silence");
         uint256 taken = m.seat - seatBalance(seat);
         assertEq(taken, before ? 0 : _min(m.seat, params.prices.seatStake), "5: S is taken once");
-        assertEq(burnBalance() + reserveBalance(seat), m.kept + taken + m.vesting, "5: all of it is kept");
+        assertEq(found, _min(params.prices.gasAllowance, taken), "the finder's pay");
+        assertEq(
+            burnBalance() + reserveBalance(seat) + found,
+            m.kept + taken + m.vesting,
+            "5: the rest of it is kept"
+        );
+        assertLe(reserveBalance(seat) - m.reserve, params.juryBudget(), "5: one budget is set aside");
         assertEq(balanceOf(AccountKind.Vesting, server), 0, "5: forfeits are burnt");
         if (!before) _isSlashed[seat] = true;
         t.isOver = true;
@@ -320,12 +328,14 @@ abstract contract AuditPlayers is RedemptionPlayers {
     struct Money {
         uint256 seat;
         uint256 kept; // burnt, or set aside
+        uint256 reserve; // set aside
         uint256 vesting;
     }
 
     function _moneyOf(uint64 seat, address server) private view returns (Money memory m) {
         m.seat = seatBalance(seat);
-        m.kept = burnBalance() + reserveBalance(seat);
+        m.reserve = reserveBalance(seat);
+        m.kept = burnBalance() + m.reserve;
         m.vesting = balanceOf(AccountKind.Vesting, server);
     }
 
@@ -344,10 +354,9 @@ abstract contract AuditPlayers is RedemptionPlayers {
         assertEq(dueOf(lot.id, t.index), due, "what is due is kept");
         uint256 taken = convicts ? m.seat - seatBalance(t.a.seat) : 0;
         assertEq(taken, convicts ? _min(m.seat, params.prices.seatStake) : 0, "5: S is taken once");
-        // The liar pays its jury.
-        lot.spent += due - _min(jurors, taken);
         if (convicts) _convicted(t.a.seat, t.a.server, m);
-        _slashedWith(liars);
+        // Liars pay their jury.
+        lot.spent += due - _min(jurors, taken + _slashedWith(liars));
         t.isOver = true;
         ++count[_settledAs(outcome, wrong, convicts)];
         _over(t.lot);
@@ -374,10 +383,13 @@ abstract contract AuditPlayers is RedemptionPlayers {
         }
     }
 
-    function _slashedWith(Slashed[] memory liars) private {
+    /// @return taken What they lost.
+    function _slashedWith(Slashed[] memory liars) private returns (uint256 taken) {
         for (uint256 i; i < liars.length; ++i) {
             (uint64 seat, uint256 held) = (liars[i].seat, liars[i].held);
-            assertEq(held - seatBalance(seat), _min(held, params.prices.seatStake), "5: a stake for a lie");
+            uint256 stake = _min(held, params.prices.seatStake);
+            assertEq(held - seatBalance(seat), stake, "5: a stake for a lie");
+            taken += stake;
             address owner = staking.seatOf(pool, seat).owner;
             assertFalse(isHonest[owner], "4: an honest validator");
             assertEq(balanceOf(AccountKind.Vesting, owner), 0, "5: forfeits are burnt");
@@ -388,6 +400,7 @@ abstract contract AuditPlayers is RedemptionPlayers {
 
     function _convicted(uint64 seat, address server, Money memory m) private {
         uint256 kept = burnBalance() + reserveBalance(seat) - m.kept - m.vesting;
+        assertLe(reserveBalance(seat) - m.reserve, params.juryBudget(), "5: one budget is set aside");
         // Fines may have taken of it: the reward is what its server loses.
         if (m.seat < params.prices.seatStake) ++count["convict a fined seat"];
         else assertGe(kept, 2 * params.juryBudget(), "5: at least 2J is burnt or set aside");

@@ -255,6 +255,11 @@ abstract contract DisputePlayers is AuditPlayers {
             - before[1] - before[4] - forfeited;
         assertGe(kept, 2 * params.juryBudget(), "5: at least 2J is burnt or set aside for other juries");
         assertGt(slashed, slashed - kept, "5: less is paid out than was taken");
+        assertLe(
+            reserveBalance(r.serverSeat) + reserveBalance(r.validatorSeat),
+            before[4] + (server && validator ? 2 : 1) * params.juryBudget(),
+            "5: one budget is set aside"
+        );
         for (uint256 i; i < claims.length; ++i) {
             IChecks.ClaimState claim = checks.claimOf(pool, claims[i].user, claims[i].response).state;
             if (claim == IChecks.ClaimState.Settled) claims[i].done = true;

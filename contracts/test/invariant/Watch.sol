@@ -24,7 +24,7 @@ contract Watch is Handler {
         for (uint256 i; i < users.length; ++i) {
             sum += _accountsOf(users[i]);
         }
-        sum += _accountsOf(idle);
+        sum += _accountsOf(idle) + _accountsOf(address(this));
         for (uint64 seat = 1; seat <= seats; ++seat) {
             sum += seatBalance(seat) + reserveBalance(seat);
         }

@@ -2,13 +2,16 @@
 pragma solidity 0.8.37;
 
 import { Math } from "@openzeppelin/contracts/utils/math/Math.sol";
+import { IArbiter } from "../../src/interfaces/IArbiter.sol";
 import { IAudits } from "../../src/interfaces/IAudits.sol";
 import { IDisputes } from "../../src/interfaces/IDisputes.sol";
 import { ISampling } from "../../src/interfaces/ISampling.sol";
 import { Hashes } from "../../src/libraries/Hashes.sol";
 import { AccountKind } from "../../src/types/Accounts.sol";
 import { Evidence, Role } from "../../src/types/Messages.sol";
+import { PoolParams } from "../../src/types/PoolParams.sol";
 import { AuditTest } from "../utils/AuditTest.sol";
+import { HostileArbiter } from "../utils/HostileArbiter.sol";
 
 /// @dev What validators and the arbiter find, carried out to the last unit.
 contract AuditsSettleTest is AuditTest {
@@ -153,7 +156,7 @@ contract AuditsSettleTest is AuditTest {
         assertConserved();
     }
 
-    /// @dev One validator lies: it loses a stake and all that vests, all of it burnt; the stock pays the jury.
+    /// @dev One validator lies: it loses a stake and all that vests; that pays the jury, and the rest is burnt.
     /// @dev With the audit's settlement, whoever asks for it: nothing waits until its stake has left.
     function test_ALyingValidatorIsSlashed() public {
         (Job memory job, IAudits.Audit memory a) = _opened(RIGHT);
@@ -169,11 +172,11 @@ contract AuditsSettleTest is AuditTest {
         _settle(job, a);
         assertEq(_vested(job), job.r.reward);
         assertEq(dueOf(job.id, 0), 2 * PAY + 5 * JUROR);
-        assertEq(stock(), m.stock + params.auditBudget() - 2 * PAY - 5 * JUROR);
+        assertEq(stock(), m.stock + params.auditBudget() - 2 * PAY, "the liar paid its jury");
         assertEq(seatBalance(seat), params.prices.seatFloat);
         assertTrue(staking.serverOf(pool, liar).convicted);
         uint256 vesting = liar == servers[4] ? 60 * 243 + 3 * 60_000 : 0;
-        assertEq(burnBalance(), m.burnt + params.prices.seatStake + vesting);
+        assertEq(burnBalance(), m.burnt + params.prices.seatStake - 5 * JUROR + vesting);
         // It is paid nothing and loses nothing more.
         settleAllValidators(job.id, 0, a);
         settleJury(job.id, 0, a, 1);
@@ -462,8 +465,9 @@ contract AuditsSettleTest is AuditTest {
         _settle(job, a);
         uint256 stake = params.prices.seatStake;
         uint256 rest = stake - 5 * JUROR - params.fee(110) - stake / 3 - params.baseFee(110);
-        assertEq(burnBalance(), burnt + rest - 2 * budget + job.r.reward);
-        assertEq(ledger.balanceOf(pool, AccountKind.Case, keccak256(abi.encode(pool, seatOf(0)))), 2 * budget);
+        // One budget pays its own jury and those of both disputes.
+        assertEq(burnBalance(), burnt + rest - (budget - 5 * JUROR) + job.r.reward);
+        assertEq(reserveBalance(seatOf(0)), budget - 5 * JUROR);
         uint256 held = balanceOf(AccountKind.Free, user);
         disputes.close(x, rx);
         disputes.close(y, ry);
@@ -625,5 +629,55 @@ contract AuditsSettleTest is AuditTest {
         _settle(job, a);
         vm.expectRevert(abi.encodeWithSelector(IAudits.NotDue.selector, job.id, 0, 0));
         audits.settleJurors(job.id, 0, a, 1, one(0));
+    }
+}
+
+/// @dev An arbiter that decides without a jury, as a referee would: nobody is paid for it, and who was wrong is slashed all the same.
+contract AuditsRefereeTest is AuditTest {
+    HostileArbiter private referee = new HostileArbiter();
+
+    function poolParams() internal view override returns (PoolParams memory p) {
+        p = super.poolParams();
+        p.basis.arbiter = address(referee);
+    }
+
+    function test_AnArbiterWithoutAJuryConvictsLyingValidatorsToo() public {
+        fillStock();
+        Job memory job = redeemEven(0, 7, 10, RIGHT);
+        audit(job, 1, 0, 6);
+        IAudits.Audit memory a = openAt(job, 0, 0, 6);
+        drawPanelWithout(address(audits), audits.assertionOf(job.id, 0), assertionOf(a), 0);
+        commitAudit(job.id, 0, a, 0, 2, RIGHT);
+        commitAudit(job.id, 0, a, 2, 3, WRONG);
+        proposeAudit(job.id, 0, a, RIGHT);
+        referee.set(IArbiter.Outcome.Decided, RIGHT, 0);
+        (, uint64 seat) = validatorOf(job.id, 0, 2);
+        vm.expectEmit(address(audits));
+        emit IAudits.ValidatorSlashed(job.id, 0, seat, params.prices.seatStake);
+        audits.settle(job.id, 0, job.r, a);
+        assertEq(seatBalance(seat), params.prices.seatFloat);
+        settleAllValidators(job.id, 0, a);
+        assertEq(dueOf(job.id, 0), 0);
+        assertConserved();
+    }
+
+    /// @dev Where it can't decide, nobody was wrong.
+    function test_AVoidVerdictSlashesNobody() public {
+        fillStock();
+        Job memory job = redeemEven(0, 7, 10, RIGHT);
+        audit(job, 1, 0, 6);
+        IAudits.Audit memory a = openAt(job, 0, 0, 6);
+        drawPanelWithout(address(audits), audits.assertionOf(job.id, 0), assertionOf(a), 0);
+        commitAudit(job.id, 0, a, 0, 2, RIGHT);
+        commitAudit(job.id, 0, a, 2, 3, WRONG);
+        proposeAudit(job.id, 0, a, RIGHT);
+        referee.set(IArbiter.Outcome.Void, 0, 0);
+        (, uint64 seat) = validatorOf(job.id, 0, 2);
+        uint256 held = seatBalance(seat);
+        audits.settle(job.id, 0, job.r, a);
+        settleAllValidators(job.id, 0, a);
+        assertEq(seatBalance(seat), held);
+        assertEq(dueOf(job.id, 0), 0);
+        assertConserved();
     }
 }

@@ -45,6 +45,7 @@ contract AuditsSilenceTest is AuditTest {
         Job memory job = _drawnJob(0, 7);
         uint256 burnt = burnBalance();
         uint256 held = stock();
+        uint256 free = balanceOf(AccountKind.Free, user);
         _expire(job);
         vm.expectEmit(address(lanes));
         emit ILanes.VestingForfeited(pool, servers[0], job.r.reward);
@@ -52,9 +53,12 @@ contract AuditsSilenceTest is AuditTest {
         emit IAudits.AuditSilent(job.id, 0, seatOf(0), params.prices.seatStake);
         vm.expectEmit(address(audits));
         emit IAudits.RedemptionSettled(job.id, 0);
+        vm.prank(user);
         audits.convictSilent(job.id, 0, job.r, seatOf(0));
         assertEq(uint8(audits.auditStateOf(job.id, 0)), uint8(IAudits.AuditState.Silent));
-        assertEq(burnBalance(), burnt + params.prices.seatStake + job.r.reward);
+        uint256 finding = params.prices.gasAllowance;
+        assertEq(burnBalance(), burnt + params.prices.seatStake - finding + job.r.reward);
+        assertEq(balanceOf(AccountKind.Free, user), free + finding, "who saw to it is paid");
         assertEq(stock(), held + params.auditBudget(), "what the audit did not cost");
         assertEq(reserveOf(job.id), 0);
         assertEq(dueOf(job.id, 0), 0);
@@ -252,7 +256,7 @@ contract AuditsSilenceTest is AuditTest {
         assertLt(held, params.prices.seatStake);
         uint256 burnt = burnBalance();
         audits.convictSilent(job.id, 0, job.r, seatOf(0) + 1);
-        assertEq(burnBalance(), burnt + held + job.r.reward);
+        assertEq(burnBalance(), burnt + held - params.prices.gasAllowance + job.r.reward);
     }
 
     /// @dev A server without a full seat loses what its redemption would have paid.
@@ -289,13 +293,14 @@ contract AuditsSilenceTest is AuditTest {
         _expire(job);
         audits.convictSilent(job.id, 0, job.r, seatOf(0));
         uint256 budget = params.juryBudget();
-        assertEq(burnBalance(), burnt + params.prices.seatStake + job.r.reward - budget);
+        uint256 rest = params.prices.seatStake - params.prices.gasAllowance + job.r.reward;
+        assertEq(burnBalance(), burnt + rest - budget);
         uint256 held = balanceOf(AccountKind.Free, user);
         disputes.close(id, r);
         uint256 back = budget + params.prices.freezePrice;
         assertEq(balanceOf(AccountKind.Free, user), held + back, "the opener pays nothing");
         uint256 due = 2 * uint256(params.prices.jurorPay);
-        assertEq(burnBalance(), burnt + params.prices.seatStake + job.r.reward - due);
+        assertEq(burnBalance(), burnt + rest - due);
         disputes.settleJurors(pool, r.response, 1, upTo(2));
         assertConserved();
     }

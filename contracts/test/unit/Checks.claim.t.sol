@@ -32,7 +32,16 @@ contract ChecksClaimTest is AssayTest {
         uint256 freeAt = _ticketTime(e) + params.windows.dispute;
         vm.expectEmit(address(checks));
         emit IChecks.Claimed(
-            pool, response, _validator(e), user, params.checkPay(210), params.discountOf(210), freeAt
+            pool,
+            response,
+            _validator(e),
+            user,
+            params.checkPay(210),
+            params.discountOf(210),
+            freeAt,
+            e.challenge.counter,
+            e.answer,
+            e.answerSignature
         );
         checks.claim(e);
         assertEq(balanceOf(AccountKind.Check, user), held - cost);

@@ -171,12 +171,35 @@ contract DisputesCloseTest is AssayTest {
         disputes.resolve(c, rc);
         bytes32 server = keccak256(abi.encode(pool, seatOf(0)));
         bytes32 validator = keccak256(abi.encode(pool, seatOf(1)));
-        assertEq(ledger.balanceOf(pool, AccountKind.Case, server), params.juryBudget());
-        assertEq(ledger.balanceOf(pool, AccountKind.Case, validator), params.juryBudget());
+        // What their own juries of five left of a budget.
+        uint256 spare = params.juryBudget() - 5 * uint256(params.prices.jurorPay);
+        assertEq(ledger.balanceOf(pool, AccountKind.Case, server), spare);
+        assertEq(ledger.balanceOf(pool, AccountKind.Case, validator), spare);
         uint256 burnt = burnBalance();
         disputes.close(b, rb);
         assertEq(ledger.balanceOf(pool, AccountKind.Case, server), 0);
         assertEq(ledger.balanceOf(pool, AccountKind.Case, validator), 0);
-        assertEq(burnBalance(), burnt + 2 * params.juryBudget());
+        assertEq(burnBalance(), burnt + 2 * spare);
+    }
+
+    /// @dev One jury over two seats, both convicted elsewhere: what either conviction set aside pays it.
+    function test_TheReservesOfBothSeatsPayTheJury() public {
+        wanted = seatOf(1);
+        Evidence memory eb = drawn(0, 2, WRONG, WRONG);
+        wanted = 0;
+        (uint256 b, IDisputes.Record memory rb) = disputed(eb, user);
+        disputes.publish(b, rb, INPUT);
+        drawJury(rb.response);
+        commitJurors(rb.response, 0, jurySize(rb.response), RIGHT);
+        convicted(1, 3);
+        // The server's conviction finds nothing to set aside.
+        vm.prank(address(disputes));
+        staking.slash(pool, seatOf(0), "elsewhere");
+        assertEq(reserveBalance(seatOf(0)), 0);
+        uint256 held = balanceOf(AccountKind.Free, user);
+        disputes.close(b, rb);
+        assertEq(balanceOf(AccountKind.Free, user), held + _bond(), "the payer loses nothing");
+        settleAllJurors(rb.response, 1);
+        assertEq(reserveBalance(seatOf(0)) + reserveBalance(seatOf(1)), 0);
     }
 }

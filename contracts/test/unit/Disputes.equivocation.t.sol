@@ -129,6 +129,18 @@ contract DisputesEquivocationTest is CaseTest {
         nothingWaits();
     }
 
+    /// @dev A key that was replaced long ago may be in others' hands: what it signs convicts no longer than a stake answers for it.
+    function test_RevertWhen_TheResponsesAreOlderThanTheUnbondingPeriod() public {
+        (Evidence memory a, Evidence memory b) = _two(0, 1);
+        uint256 until = beacon.timeOf(params.ticketRound(a.response.round)) + params.windows.unbonding;
+        vm.warp(until + 1);
+        _refused(a, b, abi.encodeWithSelector(IDisputes.TooLate.selector, until));
+        _refused(b, a, abi.encodeWithSelector(IDisputes.TooLate.selector, until));
+        vm.warp(until);
+        _prove(a, b, stranger);
+        assertTrue(staking.serverOf(pool, servers[0]).convicted);
+    }
+
     function test_AUserThatProvesTakesTheWholeThird() public {
         Proof memory p = _proven(1, user);
         vm.warp(p.until + 1);

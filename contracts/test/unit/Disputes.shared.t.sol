@@ -226,10 +226,11 @@ contract DisputesSharedTest is CaseTest {
         Dispute memory a = _open(x, user);
         judge(a.id, a.r, RIGHT);
         _resolve(a);
-        assertEq(reserveBalance(1), params.juryBudget());
+        uint256 spare = params.juryBudget() - juryCost();
+        assertEq(reserveBalance(1), spare, "what its own jury left of a budget");
         for (uint256 i; i < 3; ++i) {
             _resolve(_accuse(x, stranger));
-            assertEq(reserveBalance(1), params.juryBudget());
+            assertEq(reserveBalance(1), spare);
         }
         assertEq(free(stranger), 1_000_000);
         uint256 held = free(user);
@@ -295,11 +296,8 @@ contract DisputesSharedTest is CaseTest {
         _resolve(a);
         uint256 first = third() + params.baseFee(210) + params.prices.gasAllowance;
         assertEq(free(user), held + first + bondOf());
-        assertEq(
-            burnBalance(),
-            burnt + 2 * uint256(params.prices.seatStake) - first - juryCost() - params.juryBudget()
-        );
-        assertEq(reserveBalance(1), params.juryBudget(), "for the dispute that is left");
+        assertEq(burnBalance(), burnt + 2 * uint256(params.prices.seatStake) - first - params.juryBudget());
+        assertEq(reserveBalance(1), params.juryBudget() - juryCost(), "for the dispute that is left");
         _resolve(b);
         assertEq(free(user), held + first + third() + params.prices.gasAllowance + 2 * bondOf());
         assertEq(seatBalance(1), params.prices.seatFloat);
@@ -329,6 +327,43 @@ contract DisputesSharedTest is CaseTest {
         assertEq(
             balanceOf(AccountKind.Check, user), params.check(210), "the claim's money is the user's again"
         );
+        settleAllJurors(a.r.response, 1);
+        nothingWaits();
+    }
+
+    /// @dev A validator that lies about a right answer takes nothing from the one that claimed its check.
+    function test_AnotherValidatorsClaimOutlivesTheLiarsConviction() public {
+        (Evidence memory ea, Evidence memory eb) = drawnTwice(0, RIGHT, WRONG, RIGHT);
+        address honest = servers[serverOfSeat(eb.answer.seat)];
+        uint256 held = free(honest);
+        checks.claim(eb);
+        Dispute memory a = _open(ea, user);
+        disputes.publish(a.id, a.r, INPUT);
+        verdict(a.r.response, RIGHT);
+        _resolve(a);
+        isState(a.id, IDisputes.State.Convicted);
+        vm.warp(uint256(checks.claimOf(pool, user, a.r.response).freeAt) + 1);
+        checks.settle(pool, user, a.r.response);
+        assertEq(free(honest), held + params.checkPay(210));
+        settleAllJurors(a.r.response, 1);
+        nothingWaits();
+    }
+
+    /// @dev Nor does its conviction keep one from claiming that has not yet.
+    function test_ACheckCanBeClaimedAfterALiarsConviction() public {
+        (Evidence memory ea, Evidence memory eb) = drawnTwice(0, RIGHT, WRONG, RIGHT);
+        address honest = servers[serverOfSeat(eb.answer.seat)];
+        uint256 held = free(honest);
+        Dispute memory a = _open(ea, user);
+        disputes.publish(a.id, a.r, INPUT);
+        verdict(a.r.response, RIGHT);
+        _resolve(a);
+        uint256 claimable = beacon.timeOf(params.ticketRound(eb.response.round)) + params.windows.claim;
+        vm.assertLe(block.timestamp, claimable, "the windows of this pool leave time");
+        checks.claim(eb);
+        vm.warp(uint256(checks.claimOf(pool, user, a.r.response).freeAt) + 1);
+        checks.settle(pool, user, a.r.response);
+        assertEq(free(honest), held + params.checkPay(210));
         settleAllJurors(a.r.response, 1);
         nothingWaits();
     }
@@ -409,7 +444,7 @@ contract DisputesSharedTest is CaseTest {
         disputes.close(a.id, a.r);
         assertEq(free(user), held + bondOf());
         assertEq(staking.seatOf(pool, 1).disputes, 1);
-        assertEq(reserveBalance(1), 2 * params.juryBudget());
+        assertEq(reserveBalance(1), params.juryBudget() - juryCost(), "one budget, however many there are");
         disputes.close(b.id, b.r);
         assertEq(free(stranger), 1_000_000);
         nothingWaits();

@@ -336,7 +336,7 @@ contract JuryArbiterTest is AssayTest {
         assertEq(_standing(1, 5), uint8(IArbiter.Standing.None));
     }
 
-    function test_ASecondJuryDecidesAndTheFirstOnesVotersArePaid() public {
+    function test_ASecondJurysVerdictJudgesTheFirstJuryToo() public {
         _draw();
         _commit(0, 2, RIGHT);
         _commit(2, 4, WRONG);
@@ -352,11 +352,11 @@ contract JuryArbiterTest is AssayTest {
         (uint8 outcome, bytes32 digest, uint256 payees) = _outcome();
         assertEq(outcome, uint8(IArbiter.Outcome.Decided));
         assertEq(digest, RIGHT);
-        assertEq(payees, 4 + 6);
-        for (uint256 i; i < 4; ++i) {
-            assertEq(_standing(1, i), uint8(IArbiter.Standing.Paid), "without a verdict both sides are paid");
+        assertEq(payees, 2 + 6);
+        // Who blocked the first ballot is not paid for it.
+        for (uint256 i; i < 5; ++i) {
+            assertEq(_standing(1, i), uint8(i < 2 ? IArbiter.Standing.Paid : IArbiter.Standing.Fined));
         }
-        assertEq(_standing(1, 4), uint8(IArbiter.Standing.Fined), "absent");
         for (uint256 i; i < 9; ++i) {
             assertEq(_standing(2, i), uint8(i < 6 ? IArbiter.Standing.Paid : IArbiter.Standing.Fined));
         }

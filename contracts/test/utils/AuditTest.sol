@@ -537,6 +537,7 @@ abstract contract AuditTest is AssayTest {
                 + ledger.balanceOf(pool, AccountKind.Case, keccak256(abi.encode(pool, seat)));
             }
         }
+        sum += balanceOf(AccountKind.Free, address(this));
         sum += balanceOf(AccountKind.Free, user) + balanceOf(AccountKind.Balance, user)
         + balanceOf(AccountKind.Bond, user) + balanceOf(AccountKind.Check, user);
         sum += ledger.balanceOf(pool, AccountKind.Claim, 0) + burnBalance() + stock();

@@ -12,8 +12,10 @@ use crate::records::{Checked, Exchange, Progress};
 use crate::status::CheckStatus;
 use crate::{Inner, NodeError, dispute};
 
-/// Pause between tries to deliver a voucher.
+/// Pause between tries to deliver a voucher, and looks for a claim where no block comes.
 const RETRY: Duration = Duration::from_secs(2);
+/// How much later than its time a block may be seen, in seconds.
+const LATEST_BLOCK: u64 = 60;
 
 /// Takes up what an earlier process left unfinished.
 pub(crate) fn resume(node: &Arc<Inner>) -> Result<(), assay_store::StoreError> {
@@ -21,7 +23,7 @@ pub(crate) fn resume(node: &Arc<Inner>) -> Result<(), assay_store::StoreError> {
         lost.progress = Progress::Over;
         node.store.put(&lost)?;
     }
-    for state in ["accepted", "unequal"] {
+    for state in ["accepted", "unequal", "watching"] {
         for exchange in node.store.list::<Exchange>(state)? {
             follow(node, exchange);
         }
@@ -50,24 +52,106 @@ async fn follow_up(node: &Arc<Inner>, mut exchange: Exchange) -> Result<(), Node
             deliver(node, &exchange, &voucher).await;
         }
         let request = hash_of(&exchange.request);
-        match check(node, &exchange, &answer).await? {
-            Checking::NotDrawn => node.statuses.set(request, CheckStatus::NotDrawn),
-            Checking::Unanswered => node.statuses.set(request, CheckStatus::Unanswered),
-            Checking::Equal(validator) => node.statuses.set(request, CheckStatus::Equal { validator }),
+        let ticket_round = ticket_round(node, &answer)?;
+        let (status, next) = match check(node, &exchange, &answer, ticket_round).await? {
+            Checking::NotDrawn => (CheckStatus::NotDrawn, Progress::Over),
+            Checking::Unanswered => (CheckStatus::Unanswered, Progress::Watching { answer, ticket_round }),
+            Checking::Equal(validator) => {
+                (CheckStatus::Equal { validator }, Progress::Watching { answer, ticket_round })
+            }
             Checking::Unequal(validator, check) => {
                 tracing::warn!(server = %exchange.request.server, %validator, "digests differ: disputing");
-                exchange.progress = Progress::Unequal { answer, check };
-                node.store.put(&exchange)?;
-                node.statuses.set(request, CheckStatus::Unequal { validator, dispute: None });
+                (CheckStatus::Unequal { validator, dispute: None }, Progress::Unequal { answer, check })
             }
+        };
+        exchange.progress = next;
+        node.store.put(&exchange)?;
+        node.statuses.set(request, status);
+    }
+    let mut pursued = None;
+    loop {
+        exchange.progress = match exchange.progress.clone() {
+            Progress::Unequal { answer, check } => {
+                dispute::pursue(node, &exchange, &answer, &check).await?;
+                pursued = Some(check.answer.commitment);
+                Progress::Watching { ticket_round: check.ticket_round, answer }
+            }
+            Progress::Watching { answer, ticket_round } => {
+                match contradicting_claim(node, &exchange, &answer, ticket_round).await? {
+                    Some(check)
+                        if pursued != Some(check.answer.commitment) && !is_disputed(node, &check).await =>
+                    {
+                        Progress::Unequal { answer, check }
+                    }
+                    _ => Progress::Over,
+                }
+            }
+            Progress::Sent | Progress::Accepted { .. } | Progress::Over => return Ok(()),
+        };
+        node.store.put(&exchange)?;
+    }
+}
+
+fn ticket_round(node: &Inner, answer: &ResponseBody) -> Result<u64, NodeError> {
+    let round = answer.response.round;
+    let no_round = || NodeError::Rejected(format!("round {round} has no ticket round"));
+    node.params.ticket_round(round).ok_or_else(no_round)
+}
+
+/// Waits for the claim on a response, and gives it if it is for another digest than the server's. A validator that tells us nothing
+/// is silent to us; one that claims pay all the same has to show on-chain what it answers.
+async fn contradicting_claim(
+    node: &Inner,
+    exchange: &Exchange,
+    answer: &ResponseBody,
+    ticket_round: u64,
+) -> Result<Option<Box<Checked>>, NodeError> {
+    let response = hash_of(&answer.response);
+    let until = node.beacon.chain().time_of(ticket_round)? + u64::from(node.params.windows.claim);
+    let mut blocks = node.follower.blocks();
+    let claim = loop {
+        let (claim, time) = {
+            let index = node.follower.read().await;
+            (index.pool(node.config.pool).and_then(|pool| pool.claims.get(&response)).cloned(), index.time)
+        };
+        if claim.is_some() {
+            break claim;
         }
+        // The index may be a block behind the last that could hold a claim.
+        if time > until || Inner::now().as_secs() > until + LATEST_BLOCK {
+            break None;
+        }
+        let _ = tokio::time::timeout(RETRY, blocks.changed()).await;
+    };
+    let Some(claim) = claim else { return Ok(None) };
+    let digest = digest_of(node, &exchange.request, answer);
+    let expected = digest.map(|digest| commitment(Role::Validator, claim.validator, response, digest));
+    if Some(claim.answer.commitment) == expected {
+        return Ok(None);
     }
-    if let Progress::Unequal { answer, check } = &exchange.progress {
-        dispute::pursue(node, &exchange, answer, check).await?;
-    }
-    exchange.progress = Progress::Over;
-    node.store.put(&exchange)?;
-    Ok(())
+    tracing::warn!(validator = %claim.validator, "it claims pay for another digest than the server's: disputing");
+    let challenge = Challenge {
+        request: hash_of(&exchange.request),
+        response,
+        ticketNonce: exchange.ticket_nonce,
+        counter: claim.counter,
+        seat: claim.answer.seat,
+        round: claim.answer.round,
+    };
+    let signature = node.sign(&challenge)?;
+    let (answer, answer_signature) = (claim.answer, claim.signature);
+    Ok(Some(Box::new(Checked { challenge, signature, answer, answer_signature, digest: None, ticket_round })))
+}
+
+/// Whether there was a dispute over this validator's answer already.
+async fn is_disputed(node: &Inner, check: &Checked) -> bool {
+    let index = node.follower.read().await;
+    index.disputes.values().any(|d| {
+        d.record.response == check.answer.response
+            && d.record.validatorSeat == check.answer.seat
+            && d.record.validatorCommitment == check.answer.commitment
+            && d.ended.is_some()
+    })
 }
 
 /// Delivers a voucher, trying until the voucher expires.
@@ -103,11 +187,14 @@ enum Checking {
     Unequal(Address, Box<Checked>),
 }
 
-async fn check(node: &Inner, exchange: &Exchange, answer: &ResponseBody) -> Result<Checking, NodeError> {
+async fn check(
+    node: &Inner,
+    exchange: &Exchange,
+    answer: &ResponseBody,
+    ticket_round: u64,
+) -> Result<Checking, NodeError> {
     let response = &answer.response;
     let response_hash = hash_of(response);
-    let no_round = || NodeError::Rejected(format!("round {} has no ticket round", response.round));
-    let ticket_round = node.params.ticket_round(response.round).ok_or_else(no_round)?;
     let randomness = node.randomness(ticket_round).await?;
     let ticket = Ticket::new(randomness, response_hash, exchange.ticket_nonce);
     let units = node.params.units(response.promptTokens, response.outputTokens);
@@ -164,7 +251,14 @@ async fn check(node: &Inner, exchange: &Exchange, answer: &ResponseBody) -> Resu
         }
         return Ok(Checking::Unequal(
             validator,
-            Box::new(Checked { challenge, signature, reply, ticket_round }),
+            Box::new(Checked {
+                challenge,
+                signature,
+                answer: reply.answer,
+                answer_signature: reply.signature,
+                digest: Some(reply.digest),
+                ticket_round,
+            }),
         ));
     }
     Ok(Checking::Unanswered)

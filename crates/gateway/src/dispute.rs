@@ -63,7 +63,7 @@ pub(crate) async fn pursue(
     };
     node.statuses.set(hash_of(&exchange.request), CheckStatus::Unequal { validator, dispute: Some(id) });
     let digests: Vec<Digest> =
-        digest_of(node, &exchange.request, answer).into_iter().chain([check.reply.digest]).collect();
+        digest_of(node, &exchange.request, answer).into_iter().chain(check.digest).collect();
     drive(node, exchange, id, &digests).await
 }
 
@@ -82,10 +82,10 @@ async fn open(
         request: exchange.request.clone(),
         response: answer.response.clone(),
         challenge: check.challenge.clone(),
-        answer: check.reply.answer.clone(),
+        answer: check.answer.clone(),
         responseSignature: answer.signature.clone(),
         challengeSignature: check.signature.clone(),
-        answerSignature: check.reply.signature.clone(),
+        answerSignature: check.answer_signature.clone(),
         delivered: false,
     };
     if !node.follower.read().await.rounds.contains(&check.ticket_round) {

@@ -1,8 +1,8 @@
 //! What a gateway keeps of each order.
 
 use alloy_primitives::{B256, Bytes};
-use assay_protocol::wire::{CheckReply, ResponseBody};
-use assay_protocol::{Challenge, InferenceRequest, Voucher, hash_of};
+use assay_protocol::wire::ResponseBody;
+use assay_protocol::{Challenge, CheckAnswer, Digest, InferenceRequest, Voucher, hash_of};
 use assay_store::Record;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,9 @@ pub(crate) enum Progress {
     Accepted { answer: Box<ResponseBody>, voucher: Box<(Voucher, Bytes)>, delivered: bool },
     /// Drawn, and the validator committed to another digest.
     Unequal { answer: Box<ResponseBody>, check: Box<Checked> },
+    /// Drawn, and nothing is left to ask. Until the window of claims is over, a validator may claim pay for an answer that it
+    /// has kept from us.
+    Watching { answer: Box<ResponseBody>, ticket_round: u64 },
     /// Nothing is left to do.
     Over,
 }
@@ -35,7 +38,10 @@ pub(crate) enum Progress {
 pub(crate) struct Checked {
     pub(crate) challenge: Challenge,
     pub(crate) signature: Bytes,
-    pub(crate) reply: CheckReply,
+    pub(crate) answer: CheckAnswer,
+    pub(crate) answer_signature: Bytes,
+    /// What the answer commits to, if the validator told.
+    pub(crate) digest: Option<Digest>,
     pub(crate) ticket_round: u64,
 }
 
@@ -49,6 +55,7 @@ impl Record for Exchange {
             Progress::Sent => "sent",
             Progress::Accepted { .. } => "accepted",
             Progress::Unequal { .. } => "unequal",
+            Progress::Watching { .. } => "watching",
             Progress::Over => "over",
         }
     }

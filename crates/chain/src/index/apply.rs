@@ -259,8 +259,15 @@ impl Index {
         match event {
             E::Claimed(e) => {
                 if let Some(p) = self.pools.get_mut(&e.pool) {
-                    let claim =
-                        Claim { validator: e.validator, user: e.user, free_at: low(e.freeAt), over: false };
+                    let claim = Claim {
+                        validator: e.validator,
+                        user: e.user,
+                        free_at: low(e.freeAt),
+                        counter: e.counter,
+                        answer: convert(&e.answer),
+                        signature: e.answerSignature,
+                        over: false,
+                    };
                     p.claims.insert(e.response, claim);
                 }
                 out.push(Change::Claimed { response: e.response, validator: e.validator, pay: e.pay });

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use alloy_primitives::{Address, B256, U256};
-use assay_protocol::{Draw, PoolParams, Ticket, set_subject};
+use alloy_primitives::{Address, B256, Bytes, U256};
+use assay_protocol::{CheckAnswer, Draw, PoolParams, Ticket, set_subject};
 
 /// Kinds of ledger accounts, in the contract's order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -84,6 +84,12 @@ pub struct Claim {
     pub user: Address,
     /// When it can be settled, unix seconds.
     pub free_at: u64,
+    /// Which draw it answers.
+    pub counter: u8,
+    /// What the validator answered, and its signature: shown to the user at the latest here.
+    pub answer: CheckAnswer,
+    /// The validator's signature of the answer.
+    pub signature: Bytes,
     /// Paid, void, or replaced by a dispute.
     pub over: bool,
 }

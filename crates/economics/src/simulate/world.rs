@@ -92,8 +92,8 @@ struct Case {
     /// Whether the validator's digest is the right one.
     validator_is_wrong: bool,
     ballot: usize,
-    /// Juror pay that both ballots owe.
-    owed: Vec<(u32, bool)>,
+    /// Votes of a first ballot that came to nothing.
+    first: Vec<(u32, Option<Digest>)>,
 }
 
 enum Event {
@@ -441,8 +441,14 @@ impl<'a> World<'a> {
             self.servers[validator as usize].freezes += 1;
             self.tally(response.server).disputes += 1;
             let validator_seat = self.servers[validator as usize].lost;
-            let case =
-                Case { response, validator, validator_seat, validator_is_wrong, ballot: 0, owed: Vec::new() };
+            let case = Case {
+                response,
+                validator,
+                validator_seat,
+                validator_is_wrong,
+                ballot: 0,
+                first: Vec::new(),
+            };
             self.ballot(case);
         }
     }
@@ -524,7 +530,7 @@ impl<'a> World<'a> {
         match verdict {
             Some(verdict) => self.decide(&case, &votes, verdict),
             None if case.ballot == 0 => {
-                case.owed = votes.iter().map(|(juror, vote)| (*juror, vote.is_some())).collect();
+                case.first = votes;
                 case.ballot = 1;
                 self.ballot(case);
             }
@@ -557,7 +563,8 @@ impl<'a> World<'a> {
     fn close(&mut self, case: &Case) {
         self.unfreeze(case);
         self.tally(case.response.server).closed += 1;
-        let owed: Vec<_> = case.owed.iter().copied().filter(|(_, voted)| *voted).collect();
+        let owed: Vec<_> =
+            case.first.iter().filter(|(_, vote)| vote.is_some()).map(|(juror, _)| (*juror, true)).collect();
         self.burnt -= self.pay_jurors(&owed);
     }
 
@@ -565,12 +572,8 @@ impl<'a> World<'a> {
     fn void(&mut self, case: &Case, votes: &[(u32, Option<Digest>)]) {
         self.unfreeze(case);
         self.tally(case.response.server).void += 1;
-        let owed: Vec<_> = case
-            .owed
-            .iter()
-            .copied()
-            .chain(votes.iter().map(|(juror, vote)| (*juror, vote.is_some())))
-            .collect();
+        let owed: Vec<_> =
+            case.first.iter().chain(votes).map(|(juror, vote)| (*juror, vote.is_some())).collect();
         let paid = self.pay_jurors(&owed);
         let budget =
             self.prices.juror_pay * (i128::from(self.prices.juries[0]) + i128::from(self.prices.juries[1]));
@@ -586,12 +589,8 @@ impl<'a> World<'a> {
         let servers = if is_wrong { Digest::Servers } else { Digest::Right };
         let validators = if case.validator_is_wrong { Digest::Validators } else { Digest::Right };
         let (server_is_convicted, validator_is_convicted) = (servers != verdict, validators != verdict);
-        let owed: Vec<_> = case
-            .owed
-            .iter()
-            .copied()
-            .chain(votes.iter().map(|(juror, vote)| (*juror, *vote == Some(verdict))))
-            .collect();
+        let owed: Vec<_> =
+            case.first.iter().chain(votes).map(|(juror, vote)| (*juror, *vote == Some(verdict))).collect();
         let paid = self.pay_jurors(&owed);
         let mut left = 0;
         for (party, convicted) in [(server, server_is_convicted), (case.validator, validator_is_convicted)] {
