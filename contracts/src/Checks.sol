@@ -80,6 +80,8 @@ contract Checks is SignedMessages, IChecks {
         require(
             block.timestamp <= c.ticketTime + p.windows.claim, ClaimTooLate(c.ticketTime + p.windows.claim)
         );
+        address validator = STAKING.seatOf(pool, e.answer.seat).owner;
+        require(!STAKING.serverOf(pool, validator).convicted, ValidatorConvicted(validator));
         uint256 freeAt = c.ticketTime + p.windows.dispute;
         (old.seat, old.units) = (e.answer.seat, uint32(c.units));
         (old.freeAt, old.state) = (uint40(freeAt), ClaimState.Pending);
@@ -88,7 +90,7 @@ contract Checks is SignedMessages, IChecks {
         emit Claimed(
             pool,
             c.responseHash,
-            STAKING.seatOf(pool, e.answer.seat).owner,
+            validator,
             e.request.user,
             p.checkPay(c.units),
             p.discountOf(c.units),
@@ -133,6 +135,17 @@ contract Checks is SignedMessages, IChecks {
         }
         unpaid = c.state != ClaimState.Paid;
         if (unpaid) record.state = ClaimState.Settled;
+    }
+
+    /// @inheritdoc IChecks
+    function retract(bytes32 pool, address user, bytes32 response, uint64 seat) external {
+        require(msg.sender == DISPUTES, NotModule(msg.sender));
+        Claim storage record = _claims[_claimId(pool, user, response)];
+        Claim memory c = record;
+        if (c.state != ClaimState.Pending || c.seat != seat) return;
+        record.state = ClaimState.None;
+        _giveBack(PoolStore.load(POOLS, pool), pool, user, c);
+        emit ClaimVoid(pool, response, STAKING.seatOf(pool, seat).owner);
     }
 
     /// @inheritdoc IChecks

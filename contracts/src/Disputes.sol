@@ -280,9 +280,10 @@ contract Disputes is DisputePayouts {
             left -= _pay(r.pool, id, AccountKind.Free, finder, p.prices.gasAllowance, left);
             left = _compensate(p, id, r, finder, serverSlashed, left);
             // A claim says that a wrong answer was right, so this dispute's validator takes its place. Where nobody but the server
-            // was accused it stays what it is; where the server was right, it may be another's, and a convicted one's is void.
+            // was accused it stays what it is.
             bool unpaid =
                 serverWrong && r.validator != address(0) && CHECKS.replace(r.pool, r.user, r.response);
+            if (!serverWrong) CHECKS.retract(r.pool, r.user, r.response, r.validatorSeat);
             if (unpaid && !validatorWrong) {
                 left -= _pay(r.pool, id, AccountKind.Free, r.validator, p.checkPay(r.units), left);
             } else if (!serverWrong) {

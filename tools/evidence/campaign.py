@@ -1,6 +1,5 @@
 """The stateful campaign of contracts/test/invariant, long: 1,000 runs of 500 moves, all invariants after each."""
 
-import json
 import os
 import re
 import time
@@ -28,17 +27,15 @@ def prove(runs=RUNS, depth=DEPTH):
     tree, mark = common.workspace("campaign", _only_the_campaign)
     say("campaign: building")
     common.build(tree)
-    log = common.STATE / "campaign" / f"results-{mark}-{depth}.jsonl"
+    log = common.Results("campaign", f"{mark}-{depth}")
     parts = range(-(-runs // PART))
-    known = map(json.loads, log.read_text().splitlines()) if log.exists() else []
-    results = {result["part"]: result for result in known if result["part"] in parts}
+    results = {result["part"]: result for result in log.known if result["part"] in parts}
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         try:
             for ended in as_completed([pool.submit(_part, tree, part, depth) for part in parts if part not in results]):
                 result = ended.result()
                 results[result["part"]] = result
-                with log.open("a") as out:
-                    out.write(json.dumps(result) + "\n")
+                log.add(result)
                 speed = result["calls"] / result["seconds"]
                 say(f"campaign: {len(results)} of {len(parts)} parts, {speed:.0f} calls a second on a core")
         except Failed:

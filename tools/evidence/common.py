@@ -171,6 +171,21 @@ def pinned():
     return dict(line.split("==") for line in lines if "==" in line and not line.startswith("#"))
 
 
+class Results:
+    """What a long proof has found so far, a line each, in evidence/<name>.jsonl: committed, it goes on on another machine. Results for
+    other sources (`mark`) are dropped with the first new one."""
+
+    def __init__(self, name, mark):
+        self.file, self.mark = REPORTS / f"{name}.jsonl", mark
+        lines = self.file.read_text().splitlines() if self.file.exists() else []
+        self.known = [row for row in map(json.loads, lines) if row["sources"] == mark]
+
+    def add(self, result):
+        self.known.append({"sources": self.mark} | result)
+        text = "".join(json.dumps(row) + "\n" for row in self.known)
+        self.file.write_text(text)
+
+
 # --------------------------------------------------------------------------------------------------------- reports
 
 

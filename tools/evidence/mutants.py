@@ -289,11 +289,9 @@ def prove(sample=SAMPLE):
     for name, path in common.sources().items():
         if not name.startswith("contracts/test/"):
             contracts.update(name.encode() + path.read_bytes())
-    log = common.STATE / "mutants" / f"results-{contracts.hexdigest()[:16]}.jsonl"
-    done = {}
-    if log.exists():
-        results = map(json.loads, log.read_text().splitlines())
-        done = {r["id"]: r for r in results if _still_holds(workspace, r)}
+    log = common.Results("mutants", contracts.hexdigest()[:16])
+    done = {r["id"]: r for r in log.known if _still_holds(workspace, r)}
+    if done:
         say(f"mutants: {len(done)} results of an earlier run")
     judge = None
     judged, set_aside = [], []
@@ -308,8 +306,7 @@ def prove(sample=SAMPLE):
             tests = _print_of(workspace, detail.split()[0]) if verdict == "killed" else common.digest()
             result = {"id": mutant.id, "verdict": verdict, "detail": detail, "tests": tests}
             result["seconds"] = round(time.monotonic() - began, 1)
-            with log.open("a") as out:
-                out.write(json.dumps(result) + "\n")
+            log.add(result)
         keep = judged if result["verdict"] in ("killed", "survived", "timeout") else set_aside
         keep.append((mutant, result))
         killed = sum(r["verdict"] == "killed" for _, r in judged)

@@ -75,6 +75,7 @@ interface IChecks is ISignedMessages {
     error ClaimTooEarly(uint256 freeAt);
     error CheckNotFunded(address user, uint256 needed, uint256 available);
     error Frozen(address account);
+    error ValidatorConvicted(address validator);
     error NotModule(address caller);
 
     /// @notice Reverts unless the response answers the request, within the pool's limits and its deadline, signed by a server
@@ -101,10 +102,14 @@ interface IChecks is ISignedMessages {
     /// @notice Pays a claim to the validator, and the discount to the user. Anyone may send it.
     function settle(bytes32 pool, address user, bytes32 response) external;
 
-    /// @notice Disputes only: takes the claim on a response, if one is pending, back to the user, so that the check of this
-    /// response is paid by the dispute alone.
+    /// @notice Disputes only: the server was wrong. Takes the claim on its response, if one is pending, back to the user, so that
+    /// the check of this response is paid by the dispute alone.
     /// @return unpaid Whether the check has not been paid by a claim before.
     function replace(bytes32 pool, address user, bytes32 response) external returns (bool unpaid);
+
+    /// @notice Disputes only: the server was right, and the validator at `seat` wrong. Takes its claim, if it is pending, back to
+    /// the user. Another may claim, and another's claim stays.
+    function retract(bytes32 pool, address user, bytes32 response, uint64 seat) external;
 
     /// @notice What claims may still take from the user's bond in the current period, where its check account is empty: at most
     /// ten of the largest checks in each period of a voucher's lifetime.

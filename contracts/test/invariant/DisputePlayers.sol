@@ -262,7 +262,9 @@ abstract contract DisputePlayers is AuditPlayers {
         );
         for (uint256 i; i < claims.length; ++i) {
             IChecks.ClaimState claim = checks.claimOf(pool, claims[i].user, claims[i].response).state;
-            if (claim == IChecks.ClaimState.Settled) claims[i].done = true;
+            if (claim == IChecks.ClaimState.Settled || claim == IChecks.ClaimState.None) {
+                claims[i].done = true;
+            }
         }
         if (server) {
             _isSlashed[r.serverSeat] = true;

@@ -403,6 +403,10 @@ contract Handler is HonestPlayers {
     function _claim(Evidence memory e, address validator) private {
         uint256 funds = balanceOf(AccountKind.Check, user) + balanceOf(AccountKind.Bond, user);
         if (funds < params.check(210)) return;
+        if (staking.serverOf(pool, validator).convicted) {
+            return
+                _refused(address(checks), abi.encodeCall(checks.claim, (e)), "a convicted validator claims");
+        }
         checks.claim(e);
         allowed[user] -= int256(params.check(210));
         claims.push(Pending(user, validator, Hashes.response(e.response), false));

@@ -102,6 +102,8 @@ contract ChecksSettleTest is AssayTest {
     function test_RevertWhen_NoModuleReplaces() public {
         vm.expectRevert(abi.encodeWithSelector(IChecks.NotModule.selector, address(this)));
         checks.replace(pool, user, response);
+        vm.expectRevert(abi.encodeWithSelector(IChecks.NotModule.selector, address(this)));
+        checks.retract(pool, user, response, e.answer.seat);
     }
 }
 

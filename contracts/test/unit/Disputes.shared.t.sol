@@ -349,17 +349,25 @@ contract DisputesSharedTest is CaseTest {
         nothingWaits();
     }
 
-    /// @dev Nor does its conviction keep one from claiming that has not yet.
+    /// @dev Nor does it, by a claim of its own, keep one from claiming that has not yet: before its conviction or after.
     function test_ACheckCanBeClaimedAfterALiarsConviction() public {
         (Evidence memory ea, Evidence memory eb) = drawnTwice(0, RIGHT, WRONG, RIGHT);
         address honest = servers[serverOfSeat(eb.answer.seat)];
+        address liar = servers[serverOfSeat(ea.answer.seat)];
         uint256 held = free(honest);
+        uint256 bond = balanceOf(AccountKind.Bond, user);
+        checks.claim(ea);
         Dispute memory a = _open(ea, user);
         disputes.publish(a.id, a.r, INPUT);
         verdict(a.r.response, RIGHT);
         _resolve(a);
         uint256 claimable = beacon.timeOf(params.ticketRound(eb.response.round)) + params.windows.claim;
         vm.assertLe(block.timestamp, claimable, "the windows of this pool leave time");
+        assertEq(uint8(checks.claimOf(pool, user, a.r.response).state), uint8(IChecks.ClaimState.None));
+        assertEq(balanceOf(AccountKind.Check, user), params.check(210), "back at once, as e-money");
+        assertEq(balanceOf(AccountKind.Bond, user), bond - params.check(210));
+        vm.expectRevert(abi.encodeWithSelector(IChecks.ValidatorConvicted.selector, liar));
+        checks.claim(ea);
         checks.claim(eb);
         vm.warp(uint256(checks.claimOf(pool, user, a.r.response).freeAt) + 1);
         checks.settle(pool, user, a.r.response);

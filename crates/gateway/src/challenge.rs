@@ -14,8 +14,6 @@ use crate::{Inner, NodeError, dispute};
 
 /// Pause between tries to deliver a voucher, and looks for a claim where no block comes.
 const RETRY: Duration = Duration::from_secs(2);
-/// How much later than its time a block may be seen, in seconds.
-const LATEST_BLOCK: u64 = 60;
 
 /// Takes up what an earlier process left unfinished.
 pub(crate) fn resume(node: &Arc<Inner>) -> Result<(), assay_store::StoreError> {
@@ -107,7 +105,10 @@ async fn contradicting_claim(
     ticket_round: u64,
 ) -> Result<Option<Box<Checked>>, NodeError> {
     let response = hash_of(&answer.response);
-    let until = node.beacon.chain().time_of(ticket_round)? + u64::from(node.params.windows.claim);
+    let ticket_time = node.beacon.chain().time_of(ticket_round)?;
+    let until = ticket_time + u64::from(node.params.windows.claim);
+    // Where no block comes, a claim may still be in one that we haven't seen; later than this it can't be disputed.
+    let disputable = ticket_time + u64::from(node.params.windows.dispute);
     let mut blocks = node.follower.blocks();
     let claim = loop {
         let (claim, time) = {
@@ -117,8 +118,7 @@ async fn contradicting_claim(
         if claim.is_some() {
             break claim;
         }
-        // The index may be a block behind the last that could hold a claim.
-        if time > until || Inner::now().as_secs() > until + LATEST_BLOCK {
+        if time > until || Inner::now().as_secs() > disputable {
             break None;
         }
         let _ = tokio::time::timeout(RETRY, blocks.changed()).await;
@@ -150,7 +150,7 @@ async fn is_disputed(node: &Inner, check: &Checked) -> bool {
         d.record.response == check.answer.response
             && d.record.validatorSeat == check.answer.seat
             && d.record.validatorCommitment == check.answer.commitment
-            && d.ended.is_some()
+            && d.ended.is_some_and(|state| state != dispute::DISMISSED)
     })
 }
 

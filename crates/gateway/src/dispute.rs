@@ -14,7 +14,7 @@ use crate::status::CheckStatus;
 use crate::{Inner, NodeError};
 
 /// `IDisputes.State` of a dispute whose input was not published: the response may be disputed again.
-const DISMISSED: u8 = 6;
+pub(crate) const DISMISSED: u8 = 6;
 /// Pause before a step that failed is tried again, where no block comes to trigger it.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -35,6 +35,7 @@ pub(crate) async fn pursue(
             let about = |d: &&OpenDispute| {
                 d.record.response == response
                     && d.record.validatorSeat == check.challenge.seat
+                    && d.record.validatorCommitment == check.answer.commitment
                     && d.ended != Some(DISMISSED)
             };
             index.disputes.values().find(about).map(|d| d.id)
@@ -49,6 +50,11 @@ pub(crate) async fn pursue(
                 // The liar's stake is gone already; there is nothing left to win.
                 Err(error) if error.is_revert("SeatConvicted") => {
                     tracing::info!(%response, "an accused seat was convicted in another dispute");
+                    return Ok(());
+                }
+                // An earlier dispute over the response took too long, or came to nothing.
+                Err(error) if error.is_revert("TooLate") || error.is_revert("CaseOver") => {
+                    tracing::warn!(%response, %error, "it can't be disputed any more");
                     return Ok(());
                 }
                 // Too little money or a pool in the way now may be different in a moment; the window decides.

@@ -188,7 +188,15 @@ async fn claim_one(node: &Arc<Inner>, mut check: Check) -> Result<(), DutyError>
     let call = abi::Checks::claimCall { e: convert(&check.evidence) };
     check.progress = match node.chain.send(node.chain.deployment().checks, call).await {
         Ok(_) => CheckProgress::Claimed,
-        Err(error) if error.is_revert("ClaimExists") => CheckProgress::Claimed,
+        Err(error) if error.is_revert("ClaimExists") => {
+            let index = node.follower.read().await;
+            match index.pool(node.config.pool).and_then(|pool| pool.claims.get(&check.response)) {
+                Some(claim) if claim.validator == node.account => CheckProgress::Claimed,
+                // Another validator's. If it lied, a dispute may take its claim away before the window is over.
+                Some(claim) if claim.free_at < index.time => CheckProgress::Over,
+                _ => return Ok(()),
+            }
+        }
         Err(error @ ChainError::Reverted { .. }) => {
             tracing::warn!(%error, response = %check.response, "a claim was refused for good");
             CheckProgress::Over

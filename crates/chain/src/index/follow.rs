@@ -117,7 +117,10 @@ async fn advance(
                 index.apply(chain.deployment(), log, &mut out)?;
             }
             index.block = to;
-            index.time = time;
+            // Before the last page it is of an earlier block: events up to this time may not have been read yet.
+            if to == head {
+                index.time = time;
+            }
         }
         let Some(hash) = hash else { break };
         *last = Some((to, hash));
