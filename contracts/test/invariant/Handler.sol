@@ -14,12 +14,12 @@ import {
     InferenceResponse,
     Voucher
 } from "../../src/types/Messages.sol";
-import { HonestPlayers } from "./HonestPlayers.sol";
 import { Players } from "./Players.sol";
+import { RegistryPlayers } from "./RegistryPlayers.sol";
 
 /// @dev Plays users, servers, validators and jurors, honest or not, each move one that its rules allow; what must be
 /// refused is tried besides. Counts the moves that succeeded, and keeps what the invariants compare with.
-contract Handler is HonestPlayers {
+contract Handler is RegistryPlayers {
     constructor(bool audited) Players(audited) { }
 
     // ------------------------------------------------------------------------------------------------------- money
@@ -237,6 +237,7 @@ contract Handler is HonestPlayers {
         InferenceResponse memory response;
         _refused(address(checks), abi.encodeCall(checks.deliver, (request, response, "")), "only lanes");
         _refused(address(checks), abi.encodeCall(checks.replace, (pool, user, own)), "only disputes");
+        _refused(address(checks), abi.encodeCall(checks.retract, (pool, user, own, seat)), "only disputes");
         _refused(
             address(disputes), abi.encodeCall(disputes.setAside, (pool, seat, own, amount)), "only audits"
         );

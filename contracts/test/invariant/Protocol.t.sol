@@ -11,7 +11,7 @@ abstract contract Campaign is Test {
     function _begin(bool audited) internal {
         watch = new Watch(audited);
         watch.setUp();
-        bytes4[] memory selectors = new bytes4[](28);
+        bytes4[] memory selectors = new bytes4[](29);
         selectors[0] = watch.deposit.selector;
         selectors[1] = watch.depart.selector;
         selectors[2] = watch.flush.selector;
@@ -40,6 +40,7 @@ abstract contract Campaign is Test {
         selectors[25] = watch.meddle.selector;
         selectors[26] = watch.fundAudits.selector;
         selectors[27] = watch.trespass.selector;
+        selectors[28] = watch.register.selector;
         targetContract(address(watch));
         targetSelector(FuzzSelector({ addr: address(watch), selectors: selectors }));
     }
@@ -52,6 +53,7 @@ abstract contract Campaign is Test {
         watch.frozen();
         watch.seatCounts();
         watch.pastStays(false);
+        watch.registered();
     }
 
     /// @dev Ends every dispute and every audit.
@@ -140,7 +142,12 @@ contract ProtocolInvariantTest is Campaign {
             "fund audits",
             "an honest server pays for its audits",
             "meddle",
-            "trespass"
+            "trespass",
+            "create",
+            "create refused",
+            "submit",
+            "submit refused",
+            "deploy"
         ];
         vm.setEnv("ASSAY_INVARIANT_RUNS", "0");
         for (uint256 i; i < moves.length; ++i) {
