@@ -15,8 +15,9 @@ use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-/// How long one run of the commands may take; where forge has to compile first, npm's solc takes minutes.
-const LIMIT: Duration = Duration::from_secs(300);
+/// How long one run of the commands may take: forge asks for each receipt as rarely as the testnet has blocks, and where it has to
+/// compile first, npm's solc takes minutes.
+const LIMIT: Duration = Duration::from_secs(600);
 const SECTION: &str = "## Deploying";
 const MODEL: &str = "models/tales-3m.gguf";
 /// A key that anvil funds, for the one command that takes a plain key.
