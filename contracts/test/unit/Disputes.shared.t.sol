@@ -247,8 +247,14 @@ contract DisputesSharedTest is CaseTest {
 
     /// @dev Its own dispute convicts a second validator by the verdict that is there, in either order.
     function test_ASecondLiarIsConvictedByTheSharedVerdict() public {
+        uint256 snapshot = vm.snapshotState();
+        _aSecondLiar(true);
+        vm.revertToState(snapshot);
+        _aSecondLiar(false);
+    }
+
+    function _aSecondLiar(bool inOrder) private {
         (Evidence memory ea, Evidence memory eb) = drawnTwice(0, RIGHT, RIGHT, WRONG);
-        address liar = servers[serverOfSeat(eb.answer.seat)];
         address honest = servers[serverOfSeat(ea.answer.seat)];
         uint256 server = free(servers[0]);
         uint256 right = free(honest);
@@ -257,31 +263,32 @@ contract DisputesSharedTest is CaseTest {
         verdict(a.r.response, RIGHT);
         // The framed server joins, in time for its own check pay and a finder's share.
         Dispute memory b = _open(eb, servers[0]);
-        uint256 snapshot = vm.snapshotState();
-        for (uint256 first; first < 2; ++first) {
-            _resolve(first == 0 ? a : b);
-            _resolve(first == 0 ? b : a);
-            isState(a.id, IDisputes.State.Rejected);
-            isState(b.id, IDisputes.State.Convicted);
-            assertTrue(staking.serverOf(pool, liar).convicted);
-            assertFalse(staking.serverOf(pool, servers[0]).convicted);
-            assertEq(seatBalance(eb.answer.seat), params.prices.seatFloat);
-            uint256 share = third() / 2;
-            assertEq(
-                free(user),
-                2_000_000 + third() - share - params.prices.freezePrice,
-                "a liar's stake gives the jury's cost back"
-            );
-            assertEq(
-                free(servers[0]),
-                server + share + params.prices.gasAllowance + params.checkPay(210) + params.prices.freezePrice
-                    / 2
-            );
-            assertEq(free(honest), right + params.prices.freezePrice / 2);
-            settleAllJurors(a.r.response, 1);
-            nothingWaits();
-            vm.revertToState(snapshot);
-        }
+        _resolve(inOrder ? a : b);
+        _resolve(inOrder ? b : a);
+        isState(a.id, IDisputes.State.Rejected);
+        isState(b.id, IDisputes.State.Convicted);
+        assertTrue(staking.serverOf(pool, servers[serverOfSeat(eb.answer.seat)]).convicted);
+        assertFalse(staking.serverOf(pool, servers[0]).convicted);
+        assertEq(seatBalance(eb.answer.seat), params.prices.seatFloat);
+        assertEq(
+            free(user),
+            2_000_000 + third() - third() / 2 - params.prices.freezePrice,
+            "a liar's stake gives the jury's cost back"
+        );
+        assertEq(free(servers[0]), server + _earnedByJoining());
+        assertEq(free(honest), right + params.prices.freezePrice / 2);
+        settleAllJurors(a.r.response, 1);
+        nothingWaits();
+    }
+
+    /// @dev The finder's share, its own check pay, and half of what the other dispute's freeze cost.
+    function _earnedByJoining() private view returns (uint256) {
+        return third() / 2 + params.prices.gasAllowance + params.checkPay(210) + params.prices.freezePrice / 2;
+    }
+
+    /// @dev What two stakes leave of what is paid out and of one jury's budget.
+    function _burntOfTwoStakes(uint256 paidOut) private view returns (uint256) {
+        return 2 * uint256(params.prices.seatStake) - paidOut - params.juryBudget();
     }
 
     /// @dev Two validators that lied, one of them with the server: three stakes, each once.
@@ -296,7 +303,7 @@ contract DisputesSharedTest is CaseTest {
         _resolve(a);
         uint256 first = third() + params.baseFee(210) + params.prices.gasAllowance;
         assertEq(free(user), held + first + bondOf());
-        assertEq(burnBalance(), burnt + 2 * uint256(params.prices.seatStake) - first - params.juryBudget());
+        assertEq(burnBalance(), burnt + _burntOfTwoStakes(first));
         assertEq(reserveBalance(1), params.juryBudget() - juryCost(), "for the dispute that is left");
         _resolve(b);
         assertEq(free(user), held + first + third() + params.prices.gasAllowance + 2 * bondOf());
