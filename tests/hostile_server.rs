@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use alloy_primitives::B256;
 use assay_chain::{Chain, abi, convert, sign, submit_rounds};
-use assay_protocol::wire::{INFER_PATH, VOUCHER_PATH};
+use assay_protocol::wire::{CheckBody, INFER_PATH, VOUCHER_PATH};
 use assay_protocol::{CheckAnswer, Evidence, Finish, hash_of, output_hash};
 use assay_tests::{Books, Instead, Network, Options, Orders, Proxy, Tamper, until};
 use eyre::{Result, ensure, eyre};
@@ -148,14 +148,34 @@ async fn a_claim_for_an_answer_that_was_kept_back_is_disputed() -> Result<()> {
     let network = Network::start("hidden_claim", &options).await?;
     proxy.serve(&network).await?;
     let orders = Orders::new(&network).await?;
-    let all = network.servers();
-    let (name, check) = until("a challenge", LIMIT, async || {
-        proxy.tamper(&all, Tamper::KeepChecks);
+    proxy.tamper(&network.servers(), Tamper::KeepChecks);
+    let answer = until("a claim in time", LIMIT, async || {
         network.api.answer(PROMPT, TOKENS).await?;
-        Ok(proxy.take_checks().into_iter().next())
+        let Some((name, check)) = proxy.take_checks().into_iter().next() else { return Ok(None) };
+        claim_for_nothing(&network, &orders, &name, check).await
     })
     .await?;
-    let key = network.key(&name)?;
+    proxy.be_honest();
+    until("the validator's conviction", 2 * LIMIT, async || {
+        let index = network.follower.read().await;
+        let found = index.disputes.values().find(|d| d.record.validatorCommitment == answer.commitment);
+        Ok(found.filter(|d| d.ended == Some(CONVICTED)).map(drop))
+    })
+    .await?;
+    let index = network.follower.read().await;
+    let pool = index.pool(network.pool).ok_or_else(|| eyre!("no pool"))?;
+    ensure!(pool.convicted_seats.iter().eq([&answer.seat]), "{:?}", pool.convicted_seats);
+    Ok(())
+}
+
+/// Claims the pay of a check whose answer is a commitment to nothing; `None` where it is too late for that.
+async fn claim_for_nothing(
+    network: &Network,
+    orders: &Orders<'_>,
+    name: &str,
+    check: CheckBody,
+) -> Result<Option<CheckAnswer>> {
+    let key = network.key(name)?;
     let answer = CheckAnswer {
         response: hash_of(&check.response),
         commitment: B256::repeat_byte(7),
@@ -177,18 +197,11 @@ async fn a_claim_for_an_answer_that_was_kept_back_is_disputed() -> Result<()> {
     let ticket = orders.params.ticket_round(evidence.response.round).ok_or_else(|| eyre!("no ticket"))?;
     network.beacon.wait(ticket).await?;
     submit_rounds(&validator, orders.params.basis.beacon, &network.beacon, &[ticket]).await?;
-    validator.send(deployment.checks, abi::Checks::claimCall { e: convert(&evidence) }).await?;
-    proxy.be_honest();
-    until("the validator's conviction", 2 * LIMIT, async || {
-        let index = network.follower.read().await;
-        let found = index.disputes.values().find(|d| d.record.validatorCommitment == answer.commitment);
-        Ok(found.filter(|d| d.ended == Some(CONVICTED)).map(drop))
-    })
-    .await?;
-    let index = network.follower.read().await;
-    let pool = index.pool(network.pool).ok_or_else(|| eyre!("no pool"))?;
-    ensure!(pool.convicted_seats.iter().eq([&answer.seat]), "{:?}", pool.convicted_seats);
-    Ok(())
+    match validator.send(deployment.checks, abi::Checks::claimCall { e: convert(&evidence) }).await {
+        Ok(_) => Ok(Some(answer)),
+        Err(error) if error.is_revert("ClaimTooLate") => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn vouchers(proxy: &Proxy) -> usize {
