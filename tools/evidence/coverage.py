@@ -44,9 +44,9 @@ def _sources():
 
 
 def _tests_that_need_no_optimizer(path, text):
-    """Coverage is measured on code that the optimizer left alone: figures of gas mean nothing there, and the campaign, whose
-    moves call one another, does not compile."""
-    if "gas" in path.lower() and path.endswith(".t.sol") or re.match(r"contracts/test/(symbolic|invariant)/", path):
+    """Coverage is measured on code that the optimizer left alone: figures of gas and size mean nothing there, and the campaign,
+    whose moves call one another, does not compile."""
+    if re.search(r"(gas|bounds|sizes)\.t\.sol$", path.lower()) or re.match(r"contracts/test/(symbolic|invariant)/", path):
         return None
     return common.without_inline_config(path, text)
 
