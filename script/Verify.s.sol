@@ -7,7 +7,8 @@ import { ChainScript } from "./ChainScript.sol";
 
 /// @title Compares what a deployment's file names with what these sources compile to. Needs no explorer and no key.
 /// @dev An address made by CREATE3 says who deployed there, not what. So this deploys the same contracts as the same account on
-/// the script's own empty chain, which gives the same addresses and the same immutables, and asks ASSAY_RPC_URL for its code.
+/// the script's own empty chain, which gives the same addresses and the same immutables, and asks ASSAY_RPC_URL for its code and for
+/// the hashes of init code that the deployer has kept.
 contract Verify is ChainScript {
     error ChainNotEmpty(string remedy);
     error AddressDiffers(string name, address inFile, address derived);
