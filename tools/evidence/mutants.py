@@ -204,8 +204,8 @@ class Judge:
     def __init__(self, workspace):
         self.w = workspace
         self.killers = {}
-        # A mutant that is caught by its use of gas alone is not caught.
-        tests = [key for key in self.w.tests if not re.search(r"gas|bounds", key[0].lower())]
+        # A mutant that is caught by its use of gas or its size alone is not caught.
+        tests = [key for key in self.w.tests if not re.search(r"gas|bounds|sizes", key[0].lower())]
         start = time.monotonic()
         failure, seconds = self.w.test(tests, 3600)
         if failure or len(seconds) != len(tests):

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::{blocks::BLOCK, fixed::half_up, model::Shape};
+use crate::{
+    blocks::BLOCK,
+    fixed::{half_up, signed_product},
+    model::Shape,
+};
 
 /// Positions of a page.
 pub(crate) const PAGE: usize = 32;
@@ -175,7 +179,7 @@ fn compress(x: &[i32], q: &mut Compressed) -> u8 {
 /// `q · 2^shift` in Q20, padded with zeros to whole blocks. Returns the shift, at most 21.
 #[inline(always)]
 pub(crate) fn compress_query(x: &[i32], factor: i64, q: &mut [Compressed]) -> u32 {
-    let scaled = |x: &i32| half_up(i64::from(*x) * factor, 26);
+    let scaled = |x: &i32| half_up(signed_product((*x).into(), factor), 26);
     let amax = x.iter().map(|x| scaled(x).unsigned_abs()).max().unwrap_or(0);
     let shift = (64 - amax.leading_zeros()).saturating_sub(15);
     let q = q.as_flattened_mut();

@@ -1,6 +1,6 @@
 //! Powers of two, and the activation built on them.
 
-use super::half_up;
+use super::{half_up, signed_product, unsigned_product};
 
 /// `log2(e)` in Q30.
 pub(crate) const LOG2_E_Q30: i64 = 1_549_082_005;
@@ -17,11 +17,11 @@ pub(crate) fn exp2_parts(z: i64) -> (i64, u32) {
     let f = z & 0xffff;
     let [c0, c1, c2, c3, c4, c5] = COEFFICIENTS;
     let mut y = c5;
-    y = c4 + ((y * f) >> 16);
-    y = c3 + ((y * f) >> 16);
-    y = c2 + ((y * f) >> 16);
-    y = c1 + ((y * f) >> 16);
-    y = c0 + ((y * f) >> 16);
+    y = c4 + (signed_product(y, f) >> 16);
+    y = c3 + (signed_product(y, f) >> 16);
+    y = c2 + (signed_product(y, f) >> 16);
+    y = c1 + (signed_product(y, f) >> 16);
+    y = c0 + (signed_product(y, f) >> 16);
     (y, (z >> 16) as u32)
 }
 
@@ -40,7 +40,7 @@ const GELU_THIRD: i64 = 110_534_462;
 /// `g / (1 + e^-g)` for `g` in Q16; result in Q16, `|result| ≤ |g|`.
 #[inline(always)]
 pub(crate) fn silu(g: i32) -> i32 {
-    gated(g, half_up(i64::from(g).abs() * LOG2_E_Q30, 30))
+    gated(g, half_up(unsigned_product(i64::from(g).abs(), LOG2_E_Q30), 30))
 }
 
 /// `g / (1 + e^(-2u))`, `u = sqrt(2/π) · (g + 0.044715 · g³)`, for `g` in Q16; result in Q16, `|result| ≤ |g|`.
@@ -59,21 +59,21 @@ fn gated(g: i32, z: i64) -> i32 {
     let e = exp2_neg(z);
     // 1 / (1 + 2^-z) in Q30.
     let s = reciprocal_q60((1 << 30) + e);
-    let sigmoid = if g >= 0 { s } else { half_up(e * s, 30) };
-    half_up(i64::from(g) * sigmoid, 30) as i32
+    let sigmoid = if g >= 0 { s } else { half_up(signed_product(e, s), 30) };
+    half_up(signed_product(g.into(), sigmoid), 30) as i32
 }
 
 /// `floor(2^60 / d)` for `2^30 ≤ d ≤ 2^31`, without the division, which vector units lack.
 #[inline(always)]
 pub(crate) fn reciprocal_q60(d: i64) -> i64 {
     // 48/17 − 32/17 · d is within 1/17 of 1/d on 1/2..=1 (Q31 of d / 2^31, result Q30); each step squares the error.
-    let mut r = 3_031_741_621 - ((d * 2_021_161_080) >> 31);
+    let mut r = 3_031_741_621 - (unsigned_product(d, 2_021_161_080) >> 31);
     for _ in 0..3 {
-        let error = (1 << 30) - ((d * r) >> 31);
-        r += (r * error) >> 30;
+        // `r + r · (1 − dr)`, which is at most 2^31, with numbers that are never negative.
+        r = 2 * r - ((unsigned_product(r, unsigned_product(d, r) >> 31) + (1 << 30) - 1) >> 30);
     }
     // `r` is Q30 of 2^31 / d, that is 2^61 / d. Half of it is off by at most 1, as a test of every `d` shows.
     let q = r >> 1;
-    let left = (1 << 60) - q * d;
+    let left = (1 << 60) - unsigned_product(q, d);
     q + i64::from(left >= d) - i64::from(left < 0)
 }

@@ -4,6 +4,7 @@
 
 mod decode;
 mod exp2;
+mod narrow;
 mod round;
 mod softcap;
 mod trig;
@@ -14,6 +15,7 @@ mod tests;
 
 pub(crate) use decode::{bf16_to_q40, f16_to_q24, f32_parts, f32_to_fixed};
 pub(crate) use exp2::{LOG2_E_Q30, exp2_parts, gelu, silu};
+pub(crate) use narrow::{signed_product, unsigned_product};
 pub(crate) use round::{clamp_i32, half_up, rescale};
 pub(crate) use softcap::SoftCap;
 pub(crate) use trig::{cos_sin, rope_turns};

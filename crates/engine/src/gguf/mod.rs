@@ -5,9 +5,11 @@
 
 mod reader;
 mod source;
+mod texts;
 
 pub(crate) use reader::parse;
 pub(crate) use source::Source;
+pub(crate) use texts::Texts;
 
 use std::collections::BTreeMap;
 
@@ -25,7 +27,7 @@ pub(crate) enum Value {
     /// UTF-8 text.
     Text(String),
     /// Array of texts.
-    Texts(Vec<String>),
+    Texts(Texts),
     /// Array of 32-bit integers.
     Ints(Vec<i64>),
     /// Array of the bits of singles.

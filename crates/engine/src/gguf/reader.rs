@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Header, Source, TensorInfo, TensorType, Value};
+use super::{Header, Source, TensorInfo, TensorType, Texts, Value};
 use crate::ModelError;
 
 const MAX_ENTRIES: u64 = 1 << 16;
@@ -184,7 +184,14 @@ fn read_array(at: &mut Cursor<'_>, key: &str) -> Result<Value, ModelError> {
         4 => Value::Ints(items(count, || at.u32(key).map(i64::from))?),
         5 => Value::Ints(items(count, || at.take(key).map(|b| i32::from_le_bytes(b).into()))?),
         6 => Value::F32s(items(count, || at.u32(key))?),
-        8 => Value::Texts(items(count, || at.text(MAX_TEXT, key))?),
+        8 => {
+            let mut texts = Texts::with_capacity(count as usize);
+            for _ in 0..count {
+                texts.push(&at.text(MAX_TEXT, key)?);
+            }
+            texts.shrink();
+            Value::Texts(texts)
+        }
         _ => {
             at.skip(count, item_bytes, key)?;
             Value::Other

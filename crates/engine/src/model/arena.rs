@@ -11,8 +11,6 @@ use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
 /// Size of a huge page on the machines that have them.
 const HUGE: usize = 2 << 20;
-/// Least size of a mapping. What is not touched takes no memory.
-const CHUNK: usize = 64 << 20;
 /// Slices begin at multiples of this, a cache line.
 const ALIGN: usize = 64;
 
@@ -35,7 +33,9 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
+    /// Of at least `len` bytes from the first huge page on.
     fn new(len: usize) -> io::Result<Self> {
+        let len = len.checked_add(HUGE).ok_or(io::ErrorKind::OutOfMemory)?;
         // SAFETY: a new mapping overlaps nothing.
         let start = unsafe {
             mmap_anonymous(std::ptr::null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)?
@@ -44,9 +44,14 @@ impl Mapping {
         #[cfg(target_os = "linux")]
         {
             use rustix::mm::{Advice, madvise};
-            // SAFETY: the range is the mapping just made; the advice does not change what is in it. Where it is
-            // refused, memory is slower.
-            let _ = unsafe { madvise(start.as_ptr().cast(), len, Advice::LinuxHugepage) };
+            // A huge page of which little is needed would be memory lost.
+            let whole = start.align_offset(HUGE) + (len - HUGE) / HUGE * HUGE;
+            let parts = [(0, whole, Advice::LinuxHugepage), (whole, len, Advice::LinuxNoHugepage)];
+            for (from, to, advice) in parts {
+                // SAFETY: the range lies in the mapping just made and begins with a page; the advice does not change what is
+                // in it. Where it is refused, memory is slower.
+                let _ = unsafe { madvise(start.as_ptr().add(from).cast(), to - from, advice) };
+            }
         }
         Ok(Self { start, len })
     }
@@ -59,31 +64,33 @@ impl Drop for Mapping {
     }
 }
 
-/// Hands out memory. It is freed with the last slice of each mapping.
-#[derive(Debug, Default)]
+/// Hands out memory. It is freed with the last slice.
+#[derive(Debug)]
 pub(crate) struct Arena {
-    /// The newest mapping, and the offset from which on it is free.
-    current: Option<(Arc<Mapping>, usize)>,
+    mapping: Arc<Mapping>,
+    /// Offset from which on it is free.
+    free: usize,
 }
 
 impl Arena {
-    /// A slice of `len` zeros.
+    /// With room for slices of so many bytes, each rounded up to [`ALIGN`]. What is not touched takes no memory.
+    pub(crate) fn new(bytes: usize) -> io::Result<Self> {
+        let mapping = Mapping::new(bytes)?;
+        let free = mapping.start.align_offset(HUGE);
+        Ok(Self { mapping: Arc::new(mapping), free })
+    }
+
+    /// A slice of `len` zeros; an error where there is no room for it.
     pub(crate) fn zeros<T: Plain>(&mut self, len: usize) -> io::Result<Slice<T>> {
         let bytes = len.checked_mul(size_of::<T>()).ok_or(io::ErrorKind::OutOfMemory)?;
         let bytes = bytes.checked_next_multiple_of(ALIGN).ok_or(io::ErrorKind::OutOfMemory)?;
-        let (mapping, first) = match self.current.take() {
-            Some((mapping, first)) if mapping.len - first >= bytes => (mapping, first),
-            _ => {
-                let len = bytes.checked_add(HUGE).ok_or(io::ErrorKind::OutOfMemory)?.max(CHUNK);
-                let mapping = Mapping::new(len)?;
-                let first = mapping.start.align_offset(HUGE);
-                (Arc::new(mapping), first)
-            }
-        };
+        if bytes > self.mapping.len - self.free {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
         // SAFETY: the offset lies within the mapping, or at its end where no bytes are wanted.
-        let start = unsafe { mapping.start.add(first) }.cast::<T>();
-        self.current = Some((mapping.clone(), first + bytes));
-        Ok(Slice { _mapping: mapping, start, len })
+        let start = unsafe { self.mapping.start.add(self.free) }.cast::<T>();
+        self.free += bytes;
+        Ok(Slice { _mapping: self.mapping.clone(), start, len })
     }
 }
 
@@ -130,9 +137,11 @@ mod tests {
 
     #[test]
     fn slices_are_disjoint_and_outlive_their_arena() {
-        let mut arena = Arena::default();
-        let lens = [0, 1, 1_000, (HUGE + 8) / 8, CHUNK / 8, 3];
+        let lens = [0, 1, 1_000, (HUGE + 8) / 8, HUGE / 8, 3];
+        let room = lens.iter().map(|len| (len * 8).next_multiple_of(ALIGN)).sum();
+        let mut arena = Arena::new(room).unwrap();
         let mut slices: Vec<Slice<u64>> = lens.iter().map(|len| arena.zeros(*len).unwrap()).collect();
+        assert!(arena.zeros::<u64>(HUGE / 8).is_err(), "there is room for alignment at most");
         drop(arena);
         for (s, slice) in slices.iter_mut().enumerate() {
             assert_eq!((slice.len(), slice.as_ptr().addr() % ALIGN), (lens[s], 0));
@@ -144,7 +153,8 @@ mod tests {
         for (s, slice) in slices.iter().enumerate() {
             assert!(slice.iter().enumerate().all(|(i, x)| *x == (s << 32 | i) as u64));
         }
-        assert!(Arena::default().zeros::<u64>(usize::MAX / 4).is_err());
-        assert!(Arena::default().zeros::<u64>(1 << 56).is_err());
+        assert!(Arena::new(64).unwrap().zeros::<u64>(usize::MAX / 4).is_err());
+        assert!(Arena::new(usize::MAX - 8).is_err());
+        assert!(Arena::new(1 << 60).is_err());
     }
 }

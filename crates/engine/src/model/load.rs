@@ -75,7 +75,8 @@ pub(crate) struct Loader<'a> {
     source: &'a Source<'a>,
     header: &'a Header,
     used: BTreeSet<String>,
-    arena: Arena,
+    /// Of all matrices, made with the first.
+    arena: Option<Arena>,
 }
 
 const ROPE_FREQS: &str = "rope_freqs.weight";
@@ -84,7 +85,7 @@ const PART: usize = 16 * GROUP;
 
 impl<'a> Loader<'a> {
     pub(crate) fn new(source: &'a Source<'a>, header: &'a Header) -> Self {
-        Self { source, header, used: BTreeSet::new(), arena: Arena::default() }
+        Self { source, header, used: BTreeSet::new(), arena: None }
     }
 
     /// Bits of the singles that divide the rotary frequencies, if the file has them.
@@ -196,12 +197,11 @@ impl<'a> Loader<'a> {
 
     fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Matrix, ModelError> {
         let info = self.find(name, &[cols, rows])?;
-        let width = match info.kind {
-            TensorType::Q4_0 => Width::Int4,
-            TensorType::Q4K => Width::Int4Minima,
-            _ => Width::Int8,
+        let arena = match &mut self.arena {
+            Some(arena) => arena,
+            none => none.insert(Arena::new(bytes_of_matrices(self.header))?),
         };
-        let mut matrix = Matrix::new(&mut self.arena, rows, cols, width)?;
+        let mut matrix = Matrix::new(arena, rows, cols, width_of(info.kind))?;
         let row_bytes = info.bytes as usize / rows;
         let source = self.source;
         let read = |first: usize, mut part: RowsMut<'_>| {
@@ -216,6 +216,23 @@ impl<'a> Loader<'a> {
         on_all_cores(matrix.parts_mut(PART), read)?;
         Ok(matrix)
     }
+}
+
+fn width_of(kind: TensorType) -> Width {
+    match kind {
+        TensorType::Q4_0 => Width::Int4,
+        TensorType::Q4K => Width::Int4Minima,
+        _ => Width::Int8,
+    }
+}
+
+/// Bytes that the weights of all matrices take.
+fn bytes_of_matrices(header: &Header) -> usize {
+    let size = |info: &TensorInfo| match info.dims[..] {
+        [cols, rows] => Matrix::bytes_of(rows as usize, cols as usize, width_of(info.kind)),
+        _ => 0,
+    };
+    header.tensors.values().map(size).fold(0, usize::saturating_add)
 }
 
 /// Runs `read(first row, part)` for all parts on all cores; the error of the first part that fails.

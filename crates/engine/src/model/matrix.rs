@@ -185,6 +185,16 @@ pub(crate) struct Matrix {
 }
 
 impl Matrix {
+    /// Bytes of an arena that a matrix takes.
+    pub(crate) fn bytes_of(rows: usize, cols: usize, width: Width) -> usize {
+        let unit = match width {
+            Width::Int8 => size_of::<Unit8>(),
+            Width::Int4 => size_of::<Unit4>(),
+            Width::Int4Minima => size_of::<Unit4Minima>(),
+        };
+        rows.div_ceil(GROUP).saturating_mul(cols.div_ceil(2 * BLOCK)).saturating_mul(unit)
+    }
+
     /// A matrix of zeros.
     pub(crate) fn new(arena: &mut Arena, rows: usize, cols: usize, width: Width) -> io::Result<Self> {
         let len = rows.div_ceil(GROUP) * cols.div_ceil(2 * BLOCK);
@@ -199,7 +209,8 @@ impl Matrix {
     /// A matrix of zeros in memory of its own.
     #[cfg(test)]
     pub(crate) fn zeros(rows: usize, cols: usize, width: Width) -> Self {
-        Self::new(&mut Arena::default(), rows, cols, width).unwrap()
+        let mut arena = Arena::new(Self::bytes_of(rows, cols, width)).unwrap();
+        Self::new(&mut arena, rows, cols, width).unwrap()
     }
 
     /// Units that cover a row.

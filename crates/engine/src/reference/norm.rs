@@ -1,6 +1,6 @@
 //! RMSNorm.
 
-use crate::fixed::{clamp_i32, half_up, rescale};
+use crate::fixed::{clamp_i32, half_up, rescale, signed_product};
 
 /// Fractional bits of a normalised element before its gain.
 const Z_BITS: i32 = 20;
@@ -52,7 +52,7 @@ impl InverseRms {
     /// `x / rms · gain` in Q16.
     #[inline(always)]
     pub(crate) fn element(&self, x: i64, gain: i32) -> i32 {
-        clamp_i32(half_up(self.apply(x) * i64::from(gain), 26))
+        clamp_i32(half_up(signed_product(self.apply(x), gain.into()), 26))
     }
 
     /// `x / rms` in Q20, magnitude below 2^30.

@@ -373,7 +373,7 @@ proptest! {
         let mut bytes = Vec::new();
         for id in &ids {
             if !(skip && tokenizer.is_special(*id)) {
-                bytes.extend_from_slice(tokenizer.token_bytes(*id).unwrap());
+                bytes.extend_from_slice(&tokenizer.token_bytes(*id).unwrap());
             }
         }
         prop_assert_eq!(tokenizer.decode(&ids, skip).unwrap(), String::from_utf8_lossy(&bytes));

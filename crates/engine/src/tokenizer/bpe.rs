@@ -1,6 +1,7 @@
 //! Byte-level BPE (`gpt2` in GGUF): merges by Hugging Face's `tokenizers`.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -17,7 +18,7 @@ use tokenizers::{
 use super::TokenKind;
 use crate::{
     ModelError, TokenizerError,
-    gguf::{Header, Value},
+    gguf::{Header, Texts, Value},
 };
 
 const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
@@ -82,7 +83,7 @@ impl Bpe {
     /// The method, and whether a begin token comes first where the file does not say.
     pub(super) fn from_header(
         header: &Header,
-        texts: &[String],
+        texts: &Texts,
         kinds: &[TokenKind],
     ) -> Result<(Self, bool), ModelError> {
         let family = Family::from_header(header)?;
@@ -127,26 +128,26 @@ fn is_text(text: &str, kind: TokenKind) -> bool {
 }
 
 /// Ids of the tokens that merging may make.
-fn vocabulary(texts: &[String], kinds: &[TokenKind]) -> Result<Vocab, ModelError> {
+fn vocabulary(texts: &Texts, kinds: &[TokenKind]) -> Result<Vocab, ModelError> {
     let mut seen = HashSet::with_capacity(texts.len());
-    if let Some(twice) = texts.iter().find(|text| !seen.insert(text.as_str())) {
+    if let Some(twice) = texts.iter().find(|text| !seen.insert(*text)) {
         return Err(ModelError::metadata("tokenizer.ggml.tokens", format!("{twice:?} is given twice")));
     }
-    let tokens = (0u32..).zip(texts).zip(kinds).filter(|((_, text), kind)| is_text(text, **kind));
-    Ok(tokens.map(|((id, text), _)| (text.clone(), id)).collect())
+    let tokens = (0u32..).zip(texts.iter()).zip(kinds).filter(|((_, text), kind)| is_text(text, **kind));
+    Ok(tokens.map(|((id, text), _)| (text.to_owned(), id)).collect())
 }
 
 /// The pairs that merge, best first, without those that have to do with other tokens.
-fn merges(header: &Header, texts: &[String], kinds: &[TokenKind]) -> Result<Merges, ModelError> {
+fn merges(header: &Header, texts: &Texts, kinds: &[TokenKind]) -> Result<Merges, ModelError> {
     let merges = match header.metadata.get(MERGES) {
         Some(Value::Texts(merges)) => merges,
         Some(_) => return Err(ModelError::metadata(MERGES, "is no array of texts")),
         None => return Err(ModelError::metadata(MERGES, "is missing")),
     };
     let others = texts.iter().zip(kinds).filter(|(text, kind)| !is_text(text, **kind));
-    let others: HashSet<&str> = others.map(|(text, _)| text.as_str()).collect();
+    let others: HashSet<&str> = others.map(|(text, _)| text).collect();
     let mut pairs = Merges::with_capacity(merges.len());
-    for merge in merges {
+    for merge in merges.iter() {
         // A space inside a piece is spelled Ġ, so the first real one separates; it is not the first character.
         let at = merge.char_indices().skip(1).find(|(_, c)| *c == ' ').map(|(at, _)| at);
         let Some((left, right)) = at.map(|at| (&merge[..at], &merge[at + 1..])) else {
@@ -180,16 +181,13 @@ fn byte_of(c: char) -> Option<u8> {
     }
 }
 
-/// Bytes of each token.
-pub(super) fn token_bytes(texts: &[String], kinds: &[TokenKind]) -> Vec<Vec<u8>> {
-    let bytes = |(text, kind): (&String, &TokenKind)| {
-        let spelled = match kind {
-            TokenKind::Control | TokenKind::UserDefined | TokenKind::Unknown => None,
-            _ => text.chars().map(byte_of).collect::<Option<Vec<u8>>>(),
-        };
-        spelled.unwrap_or_else(|| text.as_bytes().to_vec())
+/// Bytes of a token.
+pub(super) fn token_bytes(text: &str, kind: TokenKind) -> Cow<'_, [u8]> {
+    let spelled = match kind {
+        TokenKind::Control | TokenKind::UserDefined | TokenKind::Unknown => None,
+        _ => text.chars().map(byte_of).collect::<Option<Vec<u8>>>(),
     };
-    texts.iter().zip(kinds).map(bytes).collect()
+    spelled.map_or(Cow::Borrowed(text.as_bytes()), Cow::Owned)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ impl Detokenizer {
     pub fn push(&mut self, id: u32) -> Result<String, TokenizerError> {
         let bytes = self.tokenizer.token_bytes(id)?;
         if !(self.skip_special && self.tokenizer.is_special(id)) {
-            self.held.extend_from_slice(bytes);
+            self.held.extend_from_slice(&bytes);
         }
         let mut text = String::new();
         let mut done = 0;

@@ -13,7 +13,7 @@ mod detokenizer;
 mod special;
 mod spm;
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use alloy_primitives::{B256, Keccak256};
 
@@ -22,7 +22,7 @@ pub use detokenizer::Detokenizer;
 use self::{bpe::Bpe, special::SpecialTokens, spm::Spm};
 use crate::{
     ModelError, TokenizerError,
-    gguf::{Header, Value},
+    gguf::{Header, Texts, Value},
 };
 
 /// What a token is, as GGUF numbers it.
@@ -65,10 +65,8 @@ pub struct Tokenizer {
 #[derive(Debug)]
 struct Inner {
     method: Method,
-    texts: Vec<String>,
+    texts: Texts,
     kinds: Vec<TokenKind>,
-    /// The bytes that a token stands for.
-    bytes: Vec<Vec<u8>>,
     special: SpecialTokens,
     bos: Option<u32>,
     eos: Option<u32>,
@@ -86,16 +84,12 @@ impl Tokenizer {
             _ => return Err(ModelError::metadata("tokenizer.ggml.tokens", "is no array of texts")),
         };
         let kinds = kinds(header, texts.len())?;
-        let (method, bytes, add_bos) = match header.text("tokenizer.ggml.model")? {
+        let (method, add_bos) = match header.text("tokenizer.ggml.model")? {
             Some("gpt2") => {
-                let bytes = bpe::token_bytes(&texts, &kinds);
                 let (bpe, add_bos) = Bpe::from_header(header, &texts, &kinds)?;
-                (Method::Bpe(Box::new(bpe)), bytes, add_bos)
+                (Method::Bpe(Box::new(bpe)), add_bos)
             }
-            Some("llama") => {
-                let bytes = spm::token_bytes(&texts, &kinds)?;
-                (Method::Spm(Spm::from_header(header, &texts, &kinds)?), bytes, true)
-            }
+            Some("llama") => (Method::Spm(Spm::from_header(header, &texts, &kinds)?), true),
             Some(other) => {
                 let reason = format!("{other:?} is not implemented; gpt2 and llama are");
                 return Err(ModelError::metadata("tokenizer.ggml.model", reason));
@@ -118,7 +112,6 @@ impl Tokenizer {
             method,
             texts,
             kinds,
-            bytes,
             bos,
             eos,
             eot,
@@ -141,7 +134,7 @@ impl Tokenizer {
                 special::Piece::Text(text) => {
                     match &self.inner.method {
                         Method::Bpe(bpe) => bpe.encode(text, &mut out)?,
-                        Method::Spm(spm) => spm.encode(text, after_special, &mut out),
+                        Method::Spm(spm) => spm.encode(&self.inner.texts, text, after_special, &mut out),
                     }
                     after_special = false;
                 }
@@ -161,9 +154,13 @@ impl Tokenizer {
     }
 
     /// Bytes that a token stands for. They need not be UTF-8 by themselves.
-    pub fn token_bytes(&self, id: u32) -> Result<&[u8], TokenizerError> {
-        let bytes = self.inner.bytes.get(id as usize).ok_or(TokenizerError::UnknownToken(id))?;
-        Ok(bytes)
+    pub fn token_bytes(&self, id: u32) -> Result<Cow<'_, [u8]>, TokenizerError> {
+        let Inner { texts, kinds, method, .. } = &*self.inner;
+        let (text, kind) = texts.get(id as usize).zip(kinds.get(id as usize)).ok_or(TokenizerError::UnknownToken(id))?;
+        Ok(match method {
+            Method::Bpe(_) => bpe::token_bytes(text, *kind),
+            Method::Spm(_) => spm::token_bytes(text, *kind),
+        })
     }
 
     /// Text of a sequence of tokens, the same that [`Tokenizer::detokenizer`] streams. Bytes that are not UTF-8
@@ -190,7 +187,7 @@ impl Tokenizer {
 
     /// The token's text in the model file.
     pub fn token_text(&self, id: u32) -> Option<&str> {
-        self.inner.texts.get(id as usize).map(String::as_str)
+        self.inner.texts.get(id as usize)
     }
 
     /// Number of tokens.

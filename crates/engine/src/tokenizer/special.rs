@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::TokenKind;
+use crate::gguf::Texts;
 
 /// A part of a text.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,12 +19,12 @@ pub(super) struct SpecialTokens {
 }
 
 impl SpecialTokens {
-    pub(super) fn new(texts: &[String], kinds: &[TokenKind]) -> Self {
+    pub(super) fn new(texts: &Texts, kinds: &[TokenKind]) -> Self {
         let mut by_first: BTreeMap<u8, Vec<(String, u32, TokenKind)>> = BTreeMap::new();
         for (id, (text, kind)) in (0u32..).zip(texts.iter().zip(kinds)) {
             let special = matches!(kind, TokenKind::Control | TokenKind::Unknown | TokenKind::UserDefined);
             if let Some(first) = text.as_bytes().first().filter(|_| special) {
-                by_first.entry(*first).or_default().push((text.clone(), id, *kind));
+                by_first.entry(*first).or_default().push((text.to_owned(), id, *kind));
             }
         }
         for tokens in by_first.values_mut() {
@@ -69,7 +70,7 @@ mod tests {
 
     #[test]
     fn leftmost_longest_and_only_where_asked() {
-        let texts = ["<a>", "<a>b", "x", "<u>", "é<"].map(String::from);
+        let texts = ["<a>", "<a>b", "x", "<u>", "é<"].into_iter().collect();
         let kinds = [
             TokenKind::Control,
             TokenKind::Control,

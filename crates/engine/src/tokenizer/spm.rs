@@ -2,25 +2,52 @@
 //! no piece in byte tokens.
 
 use std::{
+    borrow::Cow,
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap},
+    collections::BinaryHeap,
+    hash::{BuildHasher, RandomState},
 };
+
+use hashbrown::HashTable;
 
 use super::TokenKind;
 use crate::{
     ModelError,
-    gguf::{Header, Value},
+    gguf::{Header, Texts, Value},
 };
 
 const SPACE: char = '▁';
 
 #[derive(Debug)]
 pub(super) struct Spm {
-    /// Piece to id and rank of its score.
-    pieces: HashMap<String, (u32, i32)>,
+    pieces: Pieces,
     /// Token of each byte.
     bytes: Vec<u32>,
     add_space_prefix: bool,
+}
+
+/// Ids of the tokens that merging may make, to be found by their texts, which lie elsewhere.
+#[derive(Debug)]
+struct Pieces {
+    ids: HashTable<u32>,
+    hasher: RandomState,
+    /// Of each token's score.
+    ranks: Vec<i32>,
+}
+
+impl Pieces {
+    /// Adds a token, unless another has its text.
+    fn add(&mut self, texts: &Texts, id: u32) {
+        let hash = |id: &u32| self.hasher.hash_one(texts.get(*id as usize));
+        let same = |other: &u32| texts.get(*other as usize) == texts.get(id as usize);
+        self.ids.entry(hash(&id), same, hash).or_insert(id);
+    }
+
+    /// Id and rank of the token with this text.
+    fn find(&self, texts: &Texts, text: &str) -> Option<(u32, i32)> {
+        let id = *self.ids.find(self.hasher.hash_one(Some(text)), |id| texts.get(*id as usize) == Some(text))?;
+        Some((id, self.ranks[id as usize]))
+    }
 }
 
 /// A piece of the text while it is being merged; a doubly linked list over an array.
@@ -40,7 +67,7 @@ fn rank(bits: u32) -> i32 {
 impl Spm {
     pub(super) fn from_header(
         header: &Header,
-        texts: &[String],
+        texts: &Texts,
         kinds: &[TokenKind],
     ) -> Result<Self, ModelError> {
         let key = "tokenizer.ggml.scores";
@@ -52,17 +79,22 @@ impl Spm {
         if scores.iter().any(|s| s << 1 > 0xff00_0000) {
             return Err(ModelError::metadata(key, "has a NaN"));
         }
-        let mut pieces = HashMap::with_capacity(texts.len());
+        let mut pieces = Pieces {
+            ids: HashTable::with_capacity(texts.len()),
+            hasher: RandomState::new(),
+            ranks: scores.iter().map(|score| rank(*score)).collect(),
+        };
         let mut bytes = vec![None; 256];
-        for (id, (text, (kind, score))) in (0u32..).zip(texts.iter().zip(kinds.iter().zip(scores))) {
+        for (id, (text, kind)) in (0u32..).zip(texts.iter().zip(kinds)) {
             match kind {
                 TokenKind::Byte => {
-                    if let Some(slot) = byte_of(text).map(|b| &mut bytes[usize::from(b)]) {
-                        *slot = Some(id);
-                    }
+                    let byte = byte_of(text).ok_or_else(|| {
+                        ModelError::metadata("tokenizer.ggml.tokens", format!("{text:?} is no byte token"))
+                    })?;
+                    bytes[usize::from(byte)] = Some(id);
                 }
                 TokenKind::Normal | TokenKind::UserDefined => {
-                    pieces.entry(text.clone()).or_insert((id, rank(*score)));
+                    pieces.add(texts, id);
                 }
                 _ => {}
             }
@@ -75,18 +107,18 @@ impl Spm {
     }
 
     /// Appends the ids of a text; `prefix` says that it begins a text or follows a special token.
-    pub(super) fn encode(&self, text: &str, prefix: bool, out: &mut Vec<u32>) {
+    pub(super) fn encode(&self, texts: &Texts, text: &str, prefix: bool, out: &mut Vec<u32>) {
         let mut escaped = String::with_capacity(text.len() + 3);
         if prefix && self.add_space_prefix {
             escaped.push(SPACE);
         }
         escaped.extend(text.chars().map(|c| if c == ' ' { SPACE } else { c }));
-        let symbols = self.merge(&escaped);
+        let symbols = self.merge(texts, &escaped);
         let mut at = (!symbols.is_empty()).then_some(0);
         while let Some(i) = at {
             let piece = &escaped[symbols[i].start..symbols[i].end];
-            match self.pieces.get(piece) {
-                Some((id, _)) => out.push(*id),
+            match self.pieces.find(texts, piece) {
+                Some((id, _)) => out.push(id),
                 // Only a single character can be no piece: merging makes pieces.
                 None => out.extend(piece.bytes().map(|b| self.bytes[usize::from(b)])),
             }
@@ -95,7 +127,7 @@ impl Spm {
     }
 
     /// Merges pairs, best score first, then leftmost. Symbol 0 begins the list; merged ones drop out of it.
-    fn merge(&self, text: &str) -> Vec<Symbol> {
+    fn merge(&self, texts: &Texts, text: &str) -> Vec<Symbol> {
         let mut symbols: Vec<Symbol> = Vec::new();
         for (i, (start, c)) in text.char_indices().enumerate() {
             let end = start + c.len_utf8();
@@ -105,7 +137,8 @@ impl Spm {
         let mut queue = BinaryHeap::new();
         let candidate = |symbols: &[Symbol], left: usize, right: usize| {
             let (start, end) = (symbols[left].start, symbols[right].end);
-            self.pieces.get(&text[start..end]).map(|(_, rank)| (*rank, Reverse(left), right, end - start))
+            let found = self.pieces.find(texts, &text[start..end]);
+            found.map(|(_, rank)| (rank, Reverse(left), right, end - start))
         };
         for right in 1..symbols.len() {
             queue.extend(candidate(&symbols, right - 1, right));
@@ -139,14 +172,11 @@ fn byte_of(text: &str) -> Option<u8> {
     (hex.len() == 2).then(|| u8::from_str_radix(hex, 16).ok())?
 }
 
-/// Bytes of each token.
-pub(super) fn token_bytes(texts: &[String], kinds: &[TokenKind]) -> Result<Vec<Vec<u8>>, ModelError> {
-    let bytes = |(text, kind): (&String, &TokenKind)| match kind {
-        TokenKind::Byte => byte_of(text).map(|b| vec![b]).ok_or_else(|| {
-            ModelError::metadata("tokenizer.ggml.tokens", format!("{text:?} is no byte token"))
-        }),
-        TokenKind::Normal => Ok(text.replace(SPACE, " ").into_bytes()),
-        _ => Ok(text.as_bytes().to_vec()),
-    };
-    texts.iter().zip(kinds).map(bytes).collect()
+/// Bytes of a token; loading has seen that every byte token names one.
+pub(super) fn token_bytes(text: &str, kind: TokenKind) -> Cow<'_, [u8]> {
+    match kind {
+        TokenKind::Byte => byte_of(text).map_or(Cow::Borrowed(text.as_bytes()), |byte| Cow::Owned(vec![byte])),
+        TokenKind::Normal if text.contains(SPACE) => Cow::Owned(text.replace(SPACE, " ").into_bytes()),
+        _ => Cow::Borrowed(text.as_bytes()),
+    }
 }
