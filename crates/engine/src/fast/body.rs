@@ -140,8 +140,11 @@ pub(super) fn softmax_and_mix(
     mix: impl FnOnce(&[i32], &mut [i64]),
 ) {
     let max = scratch.scores.iter().copied().max().unwrap_or(0);
-    scratch.probabilities.clear();
-    scratch.probabilities.extend(scratch.scores.iter().map(|s| reference::probability(max - s)));
+    // A loop, as what extends a vector is not compiled for the caller's instruction set.
+    scratch.probabilities.resize(scratch.scores.len(), 0);
+    for (p, score) in scratch.probabilities.iter_mut().zip(&scratch.scores) {
+        *p = reference::probability(max - score);
+    }
     let sum = scratch.probabilities.iter().map(|p| i64::from(*p)).sum();
     scratch.mixed.clear();
     scratch.mixed.resize(blocks * BLOCK, 0);

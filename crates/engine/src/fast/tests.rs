@@ -310,3 +310,28 @@ fn a_panicking_job_reaches_the_caller_and_the_team_goes_on() {
         assert_eq!(done.into_inner(), 0x01_01_01);
     }
 }
+
+/// Every position weighs the same, and as much as it can; values are as large as they can be, at scales that differ.
+#[test]
+fn equal_weights_of_extreme_values_are_exact() {
+    let head_dim = 72;
+    let layout = Layout::test(1, 1, head_dim);
+    for (shifts, count) in [([16, 0, 0, 16], 61), ([0, 0, 0, 0], 64), ([3, 4, 3, 16], 33), ([16, 16, 16, 16], 5)] {
+        let mut cache = Cache::new(layout, Vec::new());
+        for position in 0..count {
+            let row = vec![[if position % 3 == 2 { -32_767i16 } else { 32_767 }; 32]; layout.row_blocks()];
+            let shifts = vec![shifts[position % 4]; layout.row_blocks()];
+            cache.store(0, Part::Keys, position, &row, &shifts);
+            cache.store(0, Part::Values, position, &row, &shifts);
+        }
+        cache.advance(count);
+        let query = vec![[0; 32]; head_dim.div_ceil(32)];
+        let view = View { cache: &cache, layer: 0, kv_head: 0, from: 0, to: count, cap: None };
+        let expected = &reference::attend(view, &query, 0)[..head_dim];
+        for (backend, kernels) in available() {
+            let mut got = vec![0; head_dim];
+            kernels.attend(view, &query, 0, &mut AttentionScratch::default(), &mut got);
+            assert_eq!(got, expected, "{backend}");
+        }
+    }
+}
