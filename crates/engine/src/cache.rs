@@ -67,14 +67,26 @@ impl Layout {
 /// Keys and values of [`PAGE`] positions in all layers.
 #[derive(Debug, Clone)]
 pub(crate) struct Page {
-    q: Vec<Compressed>,
+    /// Blocks from `first` on, which begin with a cache line where they were allocated: others take two loads each.
+    elements: Vec<i16>,
+    first: usize,
     /// One a block, each at most 16.
     shifts: Vec<u8>,
 }
 
 impl Page {
     fn new(layout: &Layout) -> Self {
-        Self { q: vec![[0; BLOCK]; layout.page_blocks()], shifts: vec![0; layout.page_blocks()] }
+        let elements = vec![0; (layout.page_blocks() + 1) * BLOCK];
+        let first = elements.as_ptr().align_offset(size_of::<Compressed>());
+        Self { first: first.min(BLOCK), elements, shifts: vec![0; layout.page_blocks()] }
+    }
+
+    fn q(&self) -> &[Compressed] {
+        self.elements[self.first..].as_chunks().0
+    }
+
+    fn q_mut(&mut self) -> &mut [Compressed] {
+        self.elements[self.first..].as_chunks_mut().0
     }
 }
 
@@ -123,7 +135,7 @@ impl Cache {
         let (page, blocks) = (&mut self.open[page], self.layout.blocks);
         for (head, (row, shifts)) in row.chunks_exact(blocks).zip(shifts.chunks_exact(blocks)).enumerate() {
             let at = self.layout.first(layer, part, head) + position % PAGE * blocks;
-            page.q[at..][..blocks].copy_from_slice(row);
+            page.q_mut()[at..][..blocks].copy_from_slice(row);
             page.shifts[at..][..blocks].copy_from_slice(shifts);
         }
     }
@@ -149,7 +161,7 @@ impl Cache {
         let pages = self.full.iter().map(|p| &**p).chain(&self.open);
         pages.zip((0..positions).step_by(PAGE)).map(move |(page, from)| {
             let count = PAGE.min(positions - from) * blocks;
-            (&page.q[first..][..count], &page.shifts[first..][..count])
+            (&page.q()[first..][..count], &page.shifts[first..][..count])
         })
     }
 }

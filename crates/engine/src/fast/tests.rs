@@ -316,7 +316,9 @@ fn a_panicking_job_reaches_the_caller_and_the_team_goes_on() {
 fn equal_weights_of_extreme_values_are_exact() {
     let head_dim = 72;
     let layout = Layout::test(1, 1, head_dim);
-    for (shifts, count) in [([16, 0, 0, 16], 61), ([0, 0, 0, 0], 64), ([3, 4, 3, 16], 33), ([16, 16, 16, 16], 5)] {
+    for (shifts, count) in
+        [([16, 0, 0, 16], 61), ([0, 0, 0, 0], 64), ([3, 4, 3, 16], 33), ([16, 16, 16, 16], 5)]
+    {
         let mut cache = Cache::new(layout, Vec::new());
         for position in 0..count {
             let row = vec![[if position % 3 == 2 { -32_767i16 } else { 32_767 }; 32]; layout.row_blocks()];

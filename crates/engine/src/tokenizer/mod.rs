@@ -156,7 +156,8 @@ impl Tokenizer {
     /// Bytes that a token stands for. They need not be UTF-8 by themselves.
     pub fn token_bytes(&self, id: u32) -> Result<Cow<'_, [u8]>, TokenizerError> {
         let Inner { texts, kinds, method, .. } = &*self.inner;
-        let (text, kind) = texts.get(id as usize).zip(kinds.get(id as usize)).ok_or(TokenizerError::UnknownToken(id))?;
+        let (text, kind) =
+            texts.get(id as usize).zip(kinds.get(id as usize)).ok_or(TokenizerError::UnknownToken(id))?;
         Ok(match method {
             Method::Bpe(_) => bpe::token_bytes(text, *kind),
             Method::Spm(_) => spm::token_bytes(text, *kind),

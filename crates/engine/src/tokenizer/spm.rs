@@ -45,7 +45,8 @@ impl Pieces {
 
     /// Id and rank of the token with this text.
     fn find(&self, texts: &Texts, text: &str) -> Option<(u32, i32)> {
-        let id = *self.ids.find(self.hasher.hash_one(Some(text)), |id| texts.get(*id as usize) == Some(text))?;
+        let id =
+            *self.ids.find(self.hasher.hash_one(Some(text)), |id| texts.get(*id as usize) == Some(text))?;
         Some((id, self.ranks[id as usize]))
     }
 }
@@ -175,7 +176,9 @@ fn byte_of(text: &str) -> Option<u8> {
 /// Bytes of a token; loading has seen that every byte token names one.
 pub(super) fn token_bytes(text: &str, kind: TokenKind) -> Cow<'_, [u8]> {
     match kind {
-        TokenKind::Byte => byte_of(text).map_or(Cow::Borrowed(text.as_bytes()), |byte| Cow::Owned(vec![byte])),
+        TokenKind::Byte => {
+            byte_of(text).map_or(Cow::Borrowed(text.as_bytes()), |byte| Cow::Owned(vec![byte]))
+        }
         TokenKind::Normal if text.contains(SPACE) => Cow::Owned(text.replace(SPACE, " ").into_bytes()),
         _ => Cow::Borrowed(text.as_bytes()),
     }

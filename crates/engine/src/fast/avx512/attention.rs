@@ -34,11 +34,22 @@ fn add_scaled([even, odd]: [__m512i; 2], x: __m512i, factor: __m512i) -> [__m512
     ]
 }
 
-/// `2^shift` in every lane of 64 bits, for shifts of at most 30.
+/// Powers of two up to the largest shift, to be read into every lane: faster than to shift and to copy.
+const POWERS: [i64; 17] = {
+    let mut powers = [1; 17];
+    let mut i = 1;
+    while i < powers.len() {
+        powers[i] = 2 * powers[i - 1];
+        i += 1;
+    }
+    powers
+};
+
+/// `2^shift` in every lane of 64 bits.
 #[target_feature(enable = "avx512f")]
 #[inline]
 fn power(shift: u8) -> __m512i {
-    _mm512_set1_epi64(1 << shift)
+    _mm512_set1_epi64(POWERS[usize::from(shift)])
 }
 
 /// Positions that are mixed at a time.
@@ -51,53 +62,115 @@ const MOST_WEIGHT: i32 = 65_534;
 /// and of 5, 7, 13, 15, ….
 type Mixed = [[__m512i; 2]; 2];
 
-/// Adds the values of at most [`SPAN`] positions, which are `stride` blocks apart, times their probabilities.
+/// The values of one block at some positions, at most [`SPAN`], and their shifts.
+#[derive(Clone, Copy)]
+struct Span<'a> {
+    /// Every `stride`th is meant.
+    values: &'a [Compressed],
+    shifts: &'a [u8],
+    stride: usize,
+}
+
+impl Span<'_> {
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    fn value(&self, position: usize) -> __m512i {
+        // SAFETY: 64 bytes; the load needs no alignment.
+        unsafe { _mm512_loadu_si512(self.values[position * self.stride].as_ptr().cast()) }
+    }
+
+    /// Elements of two positions side by side, 0 for one that is not there.
+    #[target_feature(enable = "avx512f,avx512bw")]
+    #[inline]
+    fn pair(&self, first: usize, count: usize) -> [__m512i; 2] {
+        let a = self.value(first);
+        let b = if first + 1 < count { self.value(first + 1) } else { _mm512_setzero_si512() };
+        [_mm512_unpacklo_epi16(a, b), _mm512_unpackhi_epi16(a, b)]
+    }
+
+    /// In lanes of 32 bits.
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    fn shifts(&self, count: usize) -> __m512i {
+        let mut words = [0u64; 2];
+        for (i, shift) in self.shifts.iter().step_by(self.stride).take(count).enumerate() {
+            words[i / 8] |= u64::from(*shift) << (i % 8 * 8);
+        }
+        _mm512_cvtepu8_epi32(_mm_set_epi64x(words[1] as i64, words[0] as i64))
+    }
+}
+
+/// Adds a span's values times their probabilities.
 ///
-/// The products are added in 32 bits as far as that is exact: shifts are taken into the probabilities as far as they
-/// differ, and where these become too large the positions are halved.
+/// Products are added in 32 bits as far as that is exact: of a whole span where the weights are small enough, once they have
+/// the same shift, of two positions otherwise.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-fn mix(values: &[Compressed], stride: usize, probabilities: &[i32], shifts: &[u8; SPAN], sums: &mut Mixed) {
+#[inline]
+fn mix(span: Span<'_>, probabilities: &[i32], sums: &mut Mixed) {
     let count = probabilities.len();
-    let Some(least) = shifts[..count].iter().min() else { return };
-    let lanes = (1u32 << count) - 1;
-    // SAFETY: lanes that are read lie within `probabilities`, and `shifts` is 16 bytes; the loads need no alignment.
-    let (p, shifts_) = unsafe {
-        let p = _mm512_maskz_loadu_epi32(lanes as u16, probabilities.as_ptr());
-        (p, _mm512_cvtepu8_epi32(_mm_loadu_si128(shifts.as_ptr().cast())))
-    };
-    let up = _mm512_maskz_sub_epi32(lanes as u16, shifts_, _mm512_set1_epi32((*least).into()));
-    // Below 2^31: a probability has 15 bits, a shift is at most 16.
-    let weights = _mm512_sllv_epi32(p, up);
-    let too_large = _mm512_cmpgt_epi32_mask(weights, _mm512_set1_epi32(i16::MAX.into()));
-    if too_large != 0 || _mm512_reduce_add_epi32(weights) > MOST_WEIGHT {
-        // One position alone always passes: its shift is the least.
-        let half = count / 2;
-        let mut rest = [0; SPAN];
-        rest[..count - half].copy_from_slice(&shifts[half..count]);
-        mix(values, stride, &probabilities[..half], shifts, sums);
-        mix(&values[half * stride..], stride, &probabilities[half..], &rest, sums);
+    let lanes = ((1u32 << count) - 1) as u16;
+    let largest = _mm512_set1_epi32(i16::MAX.into());
+    // SAFETY: lanes that are read lie within `probabilities`; the load needs no alignment.
+    let p = unsafe { _mm512_maskz_loadu_epi32(lanes, probabilities.as_ptr()) };
+    // Lanes beyond have no weight, and no influence on the least shift.
+    let shifts = _mm512_mask_mov_epi32(_mm512_set1_epi32(i8::MAX.into()), lanes, span.shifts(count));
+    let least = _mm512_reduce_min_epi32(shifts);
+    // Below 2^31: a probability has 15 bits, a shift is at most 16. Shifting by more than 31 gives 0.
+    let weights = _mm512_sllv_epi32(p, _mm512_sub_epi32(shifts, _mm512_set1_epi32(least)));
+    let small = _mm512_cmpgt_epi32_mask(weights, largest) == 0;
+    if small && _mm512_reduce_add_epi32(weights) <= MOST_WEIGHT {
+        let pairs = pairs_of(weights);
+        let mut totals = [[_mm512_setzero_si512(); 2]; 2];
+        for (k, pair) in pairs[..count.div_ceil(2)].iter().enumerate() {
+            // Two sums each, so that one need not wait for the other.
+            let pair = _mm512_set1_epi32(*pair);
+            for (total, values) in totals.iter_mut().zip(span.pair(2 * k, count)) {
+                total[k % 2] = _mm512_dpwssd_epi32(total[k % 2], values, pair);
+            }
+        }
+        for (sums, [a, b]) in sums.iter_mut().zip(totals) {
+            *sums = add_scaled(*sums, _mm512_add_epi32(a, b), power(least as u8));
+        }
         return;
     }
-    let mut pairs = [0i32; SPAN / 2];
+    let least = _mm512_min_epi32(shifts, _mm512_shuffle_epi32::<0b10_11_00_01>(shifts));
+    let weights = _mm512_sllv_epi32(p, _mm512_sub_epi32(shifts, least));
+    let too_large = _mm512_cmpgt_epi32_mask(weights, largest);
+    let pairs = pairs_of(weights);
+    let mut least_ = [0i32; SPAN];
+    // SAFETY: 64 bytes; the store needs no alignment.
+    unsafe { _mm512_storeu_si512(least_.as_mut_ptr().cast(), least) };
+    for (k, pair) in pairs[..count.div_ceil(2)].iter().enumerate() {
+        let values = span.pair(2 * k, count);
+        if too_large >> (2 * k) & 3 == 0 {
+            add_pair(sums, values, *pair, least_[2 * k] as u8);
+        } else {
+            // One at a time, which is exact with any shift.
+            add_pair(sums, values, probabilities[2 * k], span.shifts[2 * k * span.stride]);
+            if let Some(p) = probabilities.get(2 * k + 1) {
+                add_pair(sums, values, p << 16, span.shifts[(2 * k + 1) * span.stride]);
+            }
+        }
+    }
+}
+
+/// Two weights a lane, in 16 bits each.
+#[target_feature(enable = "avx512f,avx512vl")]
+#[inline]
+fn pairs_of(weights: __m512i) -> [i32; SPAN / 2] {
+    let mut pairs = [0; SPAN / 2];
     // SAFETY: 32 bytes; the store needs no alignment.
     unsafe { _mm256_storeu_si256(pairs.as_mut_ptr().cast(), _mm512_cvtepi32_epi16(weights)) };
-    let zero = _mm512_setzero_si512();
-    let load = |position: usize| match values.get(position * stride).filter(|_| position < count) {
-        // SAFETY: 64 bytes; the load needs no alignment.
-        Some(value) => unsafe { _mm512_loadu_si512(value.as_ptr().cast()) },
-        None => zero,
-    };
-    let (mut low, mut high) = ([zero; 2], [zero; 2]);
-    for (k, pair) in pairs[..count.div_ceil(2)].iter().enumerate() {
-        let (a, b) = (load(2 * k), load(2 * k + 1));
-        let pair = _mm512_set1_epi32(*pair);
-        // Two sums each, so that one need not wait for the other.
-        low[k % 2] = _mm512_dpwssd_epi32(low[k % 2], _mm512_unpacklo_epi16(a, b), pair);
-        high[k % 2] = _mm512_dpwssd_epi32(high[k % 2], _mm512_unpackhi_epi16(a, b), pair);
-    }
-    let factor = power(*least);
-    for (sums, [a, b]) in sums.iter_mut().zip([low, high]) {
-        *sums = add_scaled(*sums, _mm512_add_epi32(a, b), factor);
+    pairs
+}
+
+/// Adds the products of two positions' values with two weights of at most 32,767.
+#[target_feature(enable = "avx512f,avx512bw")]
+#[inline]
+fn add_pair(sums: &mut Mixed, values: [__m512i; 2], pair: i32, shift: u8) {
+    let (pair, factor) = (_mm512_set1_epi32(pair), power(shift));
+    for (sums, values) in sums.iter_mut().zip(values) {
+        *sums = add_scaled(*sums, _mm512_madd_epi16(values, pair), factor);
     }
 }
 
@@ -132,8 +205,14 @@ pub(super) fn attend(
 ) {
     let blocks = query.len();
     scratch.scores.clear();
-    for (keys, shifts) in body::seen(view, Part::Keys, blocks) {
-        for (keys, shifts) in keys.chunks(8 * blocks).zip(shifts.chunks(8 * blocks)) {
+    let pages = body::seen(view, Part::Keys, blocks).zip(body::seen(view, Part::Values, blocks));
+    for ((keys, shifts), (values, _)) in pages {
+        let eights = keys.chunks(8 * blocks).zip(shifts.chunks(8 * blocks)).zip(values.chunks(8 * blocks));
+        for ((keys, shifts), values) in eights {
+            // Their turn comes soon.
+            for value in values {
+                _mm_prefetch::<_MM_HINT_T0>(value.as_ptr().cast());
+            }
             let mut sums = [_mm512_setzero_si512(); 8];
             for ((keys, shifts), sum) in
                 keys.chunks_exact(blocks).zip(shifts.chunks_exact(blocks)).zip(&mut sums)
@@ -156,20 +235,23 @@ pub(super) fn attend(
         }
     }
     body::scale_scores(view, &mut scratch.scores, query_shift);
+    // What lies behind this head's keys: the next one's, or values.
+    let after = View { kv_head: view.kv_head + 1, ..view };
     body::softmax_and_mix(scratch, blocks, out, |probabilities, mixed| {
         for (block, mixed) in mixed.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
             let mut sums = [[_mm512_setzero_si512(); 2]; 2];
             let mut rest = probabilities;
-            for (values, shifts) in body::seen(view, Part::Values, blocks) {
-                let (these, after) = rest.split_at(shifts.len() / blocks);
-                rest = after;
+            let pages = body::seen(view, Part::Values, blocks).zip(body::seen(after, Part::Keys, blocks));
+            for ((values, shifts), (keys, _)) in pages {
+                let (these, others) = rest.split_at(shifts.len() / blocks);
+                rest = others;
                 for (i, probabilities) in these.chunks(SPAN).enumerate() {
                     let first = i * SPAN * blocks + block;
-                    let mut of_block = [0; SPAN];
-                    for (one, shift) in of_block.iter_mut().zip(shifts[first..].iter().step_by(blocks)) {
-                        *one = *shift;
+                    let span = Span { values: &values[first..], shifts: &shifts[first..], stride: blocks };
+                    for key in keys[first..].iter().step_by(blocks).take(SPAN) {
+                        _mm_prefetch::<_MM_HINT_T0>(key.as_ptr().cast());
                     }
-                    mix(&values[first..], blocks, probabilities, &of_block, &mut sums);
+                    mix(span, probabilities, &mut sums);
                 }
             }
             in_order(sums, mixed);

@@ -151,13 +151,9 @@ fn packed<U: Packed, O: Output>(
             for (i, (acts, sums)) in acts.chunks(TILE).zip(sums.chunks_mut(TILE)).enumerate() {
                 let ahead = Ahead::new(next, i, tiles);
                 match (acts, sums) {
-                    ([a, b, c, d, e, f, g, h], [i, j, k, l, m, n, o, p]) => tile(
-                        this,
-                        ahead,
-                        first,
-                        [a, b, c, d, e, f, g, h],
-                        [i, j, k, l, m, n, o, p],
-                    ),
+                    ([a, b, c, d, e, f, g, h], [i, j, k, l, m, n, o, p]) => {
+                        tile(this, ahead, first, [a, b, c, d, e, f, g, h], [i, j, k, l, m, n, o, p]);
+                    }
                     ([a, b, c, d, acts @ ..], [e, f, g, h, sums @ ..]) => {
                         tile(this, ahead, first, [a, b, c, d], [e, f, g, h]);
                         few(this, Ahead::NOTHING, first, acts, sums);
@@ -235,7 +231,6 @@ impl Ahead {
 /// Adds a part of one row group times `T` vectors to their sums; the part begins with unit `from` of the rows.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 #[inline]
-#[expect(clippy::needless_range_loop, reason = "h, j and t index several arrays each")]
 fn tile<const T: usize, U: Packed>(
     units: &[U],
     mut ahead: Ahead,
@@ -295,7 +290,8 @@ fn tile<const T: usize, U: Packed>(
                     // Of 16 bits each, so that pairs are multiplied, one of them by zero: cheaper than a product of 32 bits.
                     let scale = _mm512_madd_epi16(scales, _mm512_set1_epi32(blocks[t][p][h].scale));
                     even[t] = _mm512_add_epi64(even[t], _mm512_mul_epi32(block[i][t], scale));
-                    let (block, scale) = (_mm512_srli_epi64::<32>(block[i][t]), _mm512_srli_epi64::<32>(scale));
+                    let (block, scale) =
+                        (_mm512_srli_epi64::<32>(block[i][t]), _mm512_srli_epi64::<32>(scale));
                     odd[t] = _mm512_add_epi64(odd[t], _mm512_mul_epi32(block, scale));
                 }
             }
