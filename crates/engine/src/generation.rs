@@ -70,11 +70,11 @@ impl Generation {
         self.work.value()
     }
 
-    /// The digest of the output so far, ended by `finish`: the generation's own where it has ended, otherwise
-    /// [`Finish::Cancelled`]. Valid after any number of tokens.
-    pub fn digest(&self, finish: Finish) -> Digest {
+    /// The digest of the output so far as one of the model with `model_root`, ended by `finish`: the generation's own where
+    /// it has ended, otherwise [`Finish::Cancelled`]. Valid after any number of tokens.
+    pub fn digest(&self, model_root: B256, finish: Finish) -> Digest {
         DigestInputs {
-            model_root: self.engine.model().root(),
+            model_root,
             input_hash: self.input_hash,
             prompt_tokens: self.prompt_tokens,
             finish,
@@ -112,7 +112,7 @@ impl Generation {
         let limit = limit.map_or(usize::MAX, |n| n as usize);
         while self.tokens.len() < limit && self.next_token().is_some() {}
         let finish = self.finish.unwrap_or(Finish::Cancelled);
-        let digest = self.digest(finish);
+        let digest = self.digest(self.engine.model().root(), finish);
         Outcome { tokens: std::mem::take(&mut self.tokens), finish, digest }
     }
 }

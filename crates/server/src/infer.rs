@@ -319,7 +319,8 @@ fn compute(
         return refuse(ErrorCode::StaleRound, "the deadline passed before the answer was complete");
     }
     let input_tokens = InferenceInput::decode(&body.input).map_or(0, |i| i.tokens.len());
-    let digest = generation.digest(finish);
+    // Of the pool's model, which is what was asked for; one that runs another lies.
+    let digest = generation.digest(node.params.basis.modelRoot, finish);
     let tokens = generation.tokens().to_vec();
     let mut response = InferenceResponse {
         request: hash_of(request),

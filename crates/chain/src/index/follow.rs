@@ -80,9 +80,12 @@ impl Follower {
         self.changes.subscribe()
     }
 
-    /// The latest block taken in, as it changes.
+    /// The latest block taken in, as it changes from now on.
     pub fn blocks(&self) -> watch::Receiver<u64> {
-        self.block.clone()
+        let mut blocks = self.block.clone();
+        // A clone has seen as little as its original, which nobody reads: waiting for a change would end at once.
+        blocks.mark_unchanged();
+        blocks
     }
 
     /// Whether the node could not be reached at the last try.

@@ -89,7 +89,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             input.tokens.len(),
             first.unwrap_or_default().as_secs_f64() * 1e3,
             (count.saturating_sub(1)) as f64 / decode.max(1e-9),
-            generation.digest(finish).0,
+            generation.digest(model.root(), finish).0,
         );
     }
     Ok(())

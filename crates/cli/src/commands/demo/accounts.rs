@@ -54,6 +54,37 @@ struct Row {
     slashed: U256,
 }
 
+impl Row {
+    fn adds_up(&self, left: U256) -> bool {
+        self.start + self.earned == left + self.paid + self.burnt + self.slashed
+    }
+}
+
+/// Blocks within which the tally must have heard of every movement.
+const MOST_TRIES: usize = 5;
+
+/// The tally beside the accounts.
+struct Ends {
+    rows: BTreeMap<Party, Row>,
+    /// What each holds, and how much of it is bound.
+    ends: BTreeMap<Party, (U256, U256)>,
+    flushed: U256,
+    deposited: U256,
+    conserved: bool,
+}
+
+impl Ends {
+    fn is_exact(&self) -> bool {
+        let end = |who| self.ends.get(who).copied().unwrap_or_default().0;
+        self.rows.iter().all(|(who, row)| row.adds_up(left(*who, end(who), self.flushed)))
+    }
+}
+
+/// What is left of a party's money: of what was burnt, also what has left the supply.
+fn left(who: Party, end: U256, flushed: U256) -> U256 {
+    if who == Party::Burn { end + flushed } else { end }
+}
+
 /// Follows every movement from its start on.
 pub(crate) struct Tally {
     rows: Arc<Mutex<BTreeMap<Party, Row>>>,
@@ -99,26 +130,41 @@ impl Tally {
         Self { rows, task, supply }
     }
 
+    async fn ends(&self, network: &LocalNetwork) -> Result<Ends> {
+        let index = network.follower.read().await;
+        let Some(pool) = index.pool(network.pool) else { bail!("the pool is gone") };
+        let mut ends: BTreeMap<Party, (U256, U256)> = BTreeMap::new();
+        for (account, held) in &pool.accounts {
+            let end = ends.entry(party(pool, *account)).or_default();
+            end.0 += *held;
+            if is_locked(account.0) {
+                end.1 += *held;
+            }
+        }
+        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(Ends {
+            rows,
+            ends,
+            flushed: pool.flushed,
+            deposited: pool.deposited,
+            conserved: pool.is_conserved(),
+        })
+    }
+
     /// Prints the table and says whether every sum is exact.
     pub(crate) async fn report(self, network: &LocalNetwork) -> Result<bool> {
-        // Movements reach the tally after the index, through a channel; one more block has passed them on.
+        // Movements reach the tally after the index, through a channel. What is one block's delay ends; what is wrong stays.
         let mut blocks = network.follower.blocks();
-        blocks.changed().await?;
-        self.task.abort();
-        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (ends, flushed, deposited, conserved) = {
-            let index = network.follower.read().await;
-            let Some(pool) = index.pool(network.pool) else { bail!("the pool is gone") };
-            let mut ends: BTreeMap<Party, (U256, U256)> = BTreeMap::new();
-            for (account, held) in &pool.accounts {
-                let end = ends.entry(party(pool, *account)).or_default();
-                end.0 += *held;
-                if is_locked(account.0) {
-                    end.1 += *held;
-                }
+        let mut tries = 0;
+        let Ends { rows, ends, flushed, deposited, conserved } = loop {
+            blocks.changed().await?;
+            let end = self.ends(network).await?;
+            tries += 1;
+            if end.is_exact() || tries == MOST_TRIES {
+                break end;
             }
-            (ends, pool.flushed, pool.deposited, pool.is_conserved())
         };
+        self.task.abort();
         println!(
             "\n  {:<10}{:>16}{:>12}{:>12}{:>12}{:>12}{:>16}{:>16}",
             "account", "start", "earned", "paid", "burnt", "slashed", "locked", "end"
@@ -132,7 +178,7 @@ impl Tally {
                 Party::Claims => "claims".into(),
                 Party::Burn => "burnt".into(),
             };
-            let left = if *who == Party::Burn { end + flushed } else { end };
+            let left = left(*who, end, flushed);
             println!(
                 "  {name:<10}{:>16}{:>12}{:>12}{:>12}{:>12}{:>16}{:>16}",
                 amount(row.start),
@@ -143,7 +189,7 @@ impl Tally {
                 amount(locked),
                 amount(left),
             );
-            exact &= row.start + row.earned == left + row.paid + row.burnt + row.slashed;
+            exact &= row.adds_up(left);
         }
         let d = network.chain.deployment();
         let held = network.chain.call(d.token, abi::AssayToken::balanceOfCall { account: d.ledger }).await?;
