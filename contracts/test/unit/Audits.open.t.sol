@@ -156,6 +156,28 @@ contract AuditsOpenTest is AuditTest {
         _refused(job, leaf, reason);
     }
 
+    /// @dev The user signed the root, and so for the response, but what is audited is what the server was redeemed for.
+    function test_RevertWhen_TheRootHoldsTheResponseOfAnother() public {
+        for (uint256 field; field < 4; ++field) {
+            uint256 before = vm.snapshotState();
+            fillStock();
+            Entry[] memory entries = evenLane(0, 7, 10, RIGHT);
+            if (field == 0) entries[6].request.pool = "other";
+            if (field == 1) entries[6].request.server = servers[1];
+            if (field == 2) entries[6].request.user = address(this);
+            if (field == 3) entries[6].request.lane += 1;
+            entries[6].response.request = Hashes.request(entries[6].request);
+            Job memory job = redeemParts(0, partsOf(entries, 0, 10));
+            audit(job, 1, 0, 6);
+            _refused(
+                job,
+                leafOf(job.parts[0], 6),
+                abi.encodeWithSelector(IAudits.WrongLeaf.selector, job.spans[0].root)
+            );
+            vm.revertToState(before);
+        }
+    }
+
     /// @dev Its stake would not answer.
     function test_RevertWhen_TheSeatIsNotTheServers() public {
         fillStock();
