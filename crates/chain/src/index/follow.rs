@@ -136,3 +136,26 @@ async fn advance(
     }
     Ok(head)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_waits_for_a_block_waits_for_the_next_one() {
+        let (block_out, block) = watch::channel(0);
+        let follower = Follower {
+            index: Arc::default(),
+            changes: broadcast::channel(1).0,
+            block,
+            reachable: watch::channel(true).1,
+            _task: Arc::new(Abort(tokio::spawn(std::future::pending()))),
+        };
+        block_out.send_replace(7);
+        let mut blocks = follower.blocks();
+        assert!(!blocks.has_changed().unwrap(), "the latest block is no new one");
+        block_out.send_replace(8);
+        blocks.changed().await.unwrap();
+        assert_eq!(*blocks.borrow(), 8);
+    }
+}

@@ -1,4 +1,4 @@
-//! Matrices times vectors: 16 rows times up to four vectors at a time, in exact 64-bit sums.
+//! Matrices times vectors: 16 rows times up to eight vectors at a time, in exact 64-bit sums.
 
 use std::{arch::x86_64::*, ops::Range, sync::LazyLock};
 
