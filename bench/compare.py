@@ -66,7 +66,7 @@ def main():
     arguments = parser.parse_args()
     python = arguments.python or peer_python()
 
-    results = []
+    results, backend = [], None
     for threads in map(int, arguments.threads.split(",")):
         sizes = [str(threads), str(arguments.prompt), str(arguments.tokens)]
         peer = subprocess.Popen(
@@ -91,6 +91,7 @@ def main():
                 theirs, ours = ask_peer(), ask_ours()
             else:
                 ours, theirs = ask_ours(), ask_peer()
+            backend = ours["backend"]
             one, eight = ours["cases"]
             rounds.append(
                 {
@@ -134,7 +135,8 @@ def main():
             if isinstance(of, dict):
                 print(f"  {name:22} {of['median']:8.3f}   95 %: {of['low']:.3f} to {of['high']:.3f}")
     if arguments.json:
-        arguments.json.write_text(json.dumps({"model": arguments.model.name, "results": results}, indent=1) + "\n")
+        measured = {"model": arguments.model.name, "backend": backend, "results": results}
+        arguments.json.write_text(json.dumps(measured, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -214,8 +214,10 @@ def commit():
     return head + (" with uncommitted changes" if changed.strip() else "")
 
 
-def report(name, title, holds, figures, body, seconds):
-    """Writes evidence/<name>.json and .md. `holds` is the claim's verdict, `figures` a flat table, `body` more Markdown."""
+def report(name, title, holds, figures, body, seconds, of=None):
+    """Writes evidence/<name>.json and .md. `holds` is the claim's verdict, `figures` a flat table, `body` more Markdown. A report `of`
+    one thing among several, none of which replaces another's, is evidence/<name>-<of>."""
+    file = f"{name}-{of}" if of else name
     facts = {
         "name": name,
         "holds": holds,
@@ -229,12 +231,12 @@ def report(name, title, holds, figures, body, seconds):
         "figures": figures,
     }
     REPORTS.mkdir(exist_ok=True)
-    (REPORTS / f"{name}.json").write_text(json.dumps(facts, indent=1) + "\n")
+    (REPORTS / f"{file}.json").write_text(json.dumps(facts, indent=1) + "\n")
     m = facts["machine"]
     lines = [
         f"# {title}",
         "",
-        f"**{'Holds' if holds else 'Does not hold'}.** Written by `{facts['command']}`; the figures are also in {name}.json.",
+        f"**{'Holds' if holds else 'Does not hold'}.** Written by `{facts['command']}`; the figures are also in {file}.json.",
         "",
         "| | |",
         "|---|---|",
@@ -245,8 +247,8 @@ def report(name, title, holds, figures, body, seconds):
         f"| time | {facts['seconds']} s |",
     ]
     lines += [f"| {key.replace('_', ' ')} | {value} |" for key, value in figures.items() if not isinstance(value, (list, dict))]
-    (REPORTS / f"{name}.md").write_text("\n".join(lines) + "\n" + (f"\n{body.rstrip()}\n" if body else ""))
-    say(f"{name}: {'holds' if holds else 'DOES NOT HOLD'}; see evidence/{name}.md")
+    (REPORTS / f"{file}.md").write_text("\n".join(lines) + "\n" + (f"\n{body.rstrip()}\n" if body else ""))
+    say(f"{name}: {'holds' if holds else 'DOES NOT HOLD'}; see evidence/{file}.md")
     return holds
 
 

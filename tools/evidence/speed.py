@@ -1,4 +1,5 @@
-"""The engine's speed beside llama.cpp's, on models of random weights in the shapes of real ones."""
+"""The engine's speed beside llama.cpp's, on models of random weights in the shapes of real ones. One report for each back end that
+machines choose."""
 
 import json
 import os
@@ -25,6 +26,7 @@ FIGURES = {
     "load_seconds_a_gb": "load, s a GB of file",
     "memory": "peak memory ÷ (weights + KV cache)",
 }
+TITLES = {"avx2": "AVX2", "avx512": "AVX-512", "neon": "NEON", "neon-dot": "NEON and its dot product"}
 # Least or most that a median may be; of 4-bit weights only that decoding is not slower than llama.cpp's, and what all share.
 AT_LEAST = {"prefill_ratio": 3, "decode_ratio": 1.1, "eight_to_one": 4, "decode_of_bandwidth": 0.95}
 AT_LEAST_OF_FOUR_BITS = {"decode_ratio": 1}
@@ -49,7 +51,9 @@ def prove(python=""):
         say(f"speed: {name}, {rounds} rounds of each number of threads")
         command = [sys.executable, ROOT / "bench/compare.py", file, "--threads", "1,2", "--rounds", str(rounds)]
         subprocess.run([*command, "--python", python, "--json", out], check=True)
-        for result in json.loads(out.read_text())["results"]:
+        measured = json.loads(out.read_text())
+        backend = measured["backend"]
+        for result in measured["results"]:
             key = f"{name}, {result['threads']} threads"
             figures[key] = {k: {n: round(v, 3) for n, v in result[k].items()} for k in FIGURES}
             lines += [f"## {key}", "", "| | median | 95 % | aim | |", "|---|---|---|---|---|"]
@@ -67,9 +71,9 @@ def prove(python=""):
                 lines.append(row)
             lines.append("")
     lines = [f"Missed: {'; '.join(missed) or 'nothing'}.", "", *lines]
-    return common.report(
-        "speed", "Speed beside llama.cpp", not missed, figures, "\n".join(lines), time.monotonic() - start
-    )
+    title = f"Speed beside llama.cpp with {TITLES.get(backend, backend)}"
+    took = time.monotonic() - start
+    return common.report("speed", title, not missed, figures, "\n".join(lines), took, of=backend)
 
 
 def _python(folder):
