@@ -210,7 +210,7 @@ def tools():
 
 def commit():
     head = must(["git", "rev-parse", "HEAD"]).strip()
-    changed = must(["git", "status", "--porcelain", "--", "contracts", "script", "foundry.toml", "tests/vectors"])
+    changed = must(["git", "status", "--porcelain", "--", ".", ":!evidence"])
     return head + (" with uncommitted changes" if changed.strip() else "")
 
 

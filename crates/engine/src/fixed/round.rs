@@ -1,6 +1,6 @@
 //! The one rounding rule: half up, that is `floor(x + 1/2)`.
 
-/// `floor(value / 2^shift + 1/2)` for a shift of 0 to 62. `|value|` must stay below 2^62.
+/// `floor(value / 2^shift + 1/2)` for a shift of 0 to 62. `|value|` must stay below 2^63 - 2^61.
 #[inline(always)]
 pub(crate) fn half_up(value: i64, shift: u32) -> i64 {
     // For a shift of 0 the added half is 0.

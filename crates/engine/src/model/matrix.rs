@@ -173,7 +173,7 @@ pub(crate) enum Width {
 
 /// `rows × cols` weights, in blocks of 32 along a row.
 ///
-/// `|scale|` and `|minimum|` are at most 32,767, `-16 ≤ exponent ≤ 25`. Blocks that were not set, and the padding of rows to
+/// `|scale|` and `|minimum|` are at most 32,767, `-16 ≤ exponent ≤ 26`. Blocks that were not set, and the padding of rows to
 /// a multiple of 64, have the scale and the minimum 0.
 #[derive(Debug)]
 pub(crate) struct Matrix {

@@ -160,7 +160,7 @@ fn errors_name_the_field() {
         ("blk.0.attn_norm.weight", |f| f.tensor("blk.0.attn_norm.weight").dims = vec![u64::MAX]),
         ("blk.0.attn_norm.weight", |f| f.tensor("blk.0.attn_norm.weight").dims = vec![63]),
         ("output.weight", |f| f.tensor("output.weight").dims = vec![64, 39]),
-        ("", |f| f.tensor("blk.0.attn_q.weight").name = String::new()),
+        ("blk.0.attn_q.weight: is missing", |f| f.tensor("blk.0.attn_q.weight").name = String::new()),
         ("blk.0.attn_q.weight", |f| f.tensor("blk.0.attn_q.weight").kind = u32::MAX),
         ("blk.0.attn_q.weight", |f| f.tensor("blk.0.attn_q.weight").kind = 12),
         ("blk.0.attn_q.weight", |f| f.tensor("blk.0.attn_q.weight").offset = Some(8)),
