@@ -1,6 +1,7 @@
 """The engine's speed beside llama.cpp's, on models of random weights in the shapes of real ones. One report for each back end that
 machines choose."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -41,16 +42,18 @@ def prove(python=""):
     python = python or _python(folder)
     subprocess.run(["cargo", "build", "--release", "--locked", "-p", "assay-cli"], cwd=ROOT, check=True)
     lines, figures, missed = [], {}, []
+    mark = _mark()
     for name, rounds in MODELS.items():
-        file, out = folder / f"{name}.gguf", folder / f"{name}.json"
+        file, out = folder / f"{name}.gguf", folder / f"{name}-{rounds}-{mark}.json"
         if not file.exists():
             say(f"speed: making {name}")
             shape, kind = name.split("-")
             subprocess.run([python, ROOT / "bench/make_model.py", shape, kind, f"{file}.part"], check=True)
             os.rename(f"{file}.part", file)
-        say(f"speed: {name}, {rounds} rounds of each number of threads")
-        command = [sys.executable, ROOT / "bench/compare.py", file, "--threads", "1,2", "--rounds", str(rounds)]
-        subprocess.run([*command, "--python", python, "--json", out], check=True)
+        if not out.exists():
+            say(f"speed: {name}, {rounds} rounds of each number of threads")
+            command = [sys.executable, ROOT / "bench/compare.py", file, "--threads", "1,2", "--rounds", str(rounds)]
+            subprocess.run([*command, "--python", python, "--json", out], check=True)
         measured = json.loads(out.read_text())
         backend = measured["backend"]
         for result in measured["results"]:
@@ -74,6 +77,14 @@ def prove(python=""):
     title = f"Speed beside llama.cpp with {TITLES.get(backend, backend)}"
     took = time.monotonic() - start
     return common.report("speed", title, not missed, figures, "\n".join(lines), took, of=backend)
+
+
+def _mark():
+    """Identifies the program, what compares it, and the machine: what was measured of others is not reused."""
+    whole = hashlib.sha256(json.dumps(common.machine()).encode())
+    for file in ("target/release/assay", "bench/compare.py", "bench/make_model.py"):
+        whole.update((ROOT / file).read_bytes())
+    return whole.hexdigest()[:16]
 
 
 def _python(folder):
