@@ -25,7 +25,7 @@ pub(crate) struct ExactBlock {
     pub(crate) q: [i8; BLOCK],
 }
 
-/// 16 rows × 2 blocks, interleaved for vector kernels.
+/// 16 rows × 2 blocks, interleaved for vector kernels, which read a unit from its beginning to its end: scales come first.
 pub(crate) trait Unit {
     fn block(&self, row: usize, h: usize) -> Block;
     fn set_block(&mut self, row: usize, h: usize, block: &Block);
@@ -44,9 +44,9 @@ pub(crate) trait Unit {
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
 pub(crate) struct Unit8 {
-    pub(crate) lines: [[u8; 64]; 16],
     /// `[row][h]`
     pub(crate) scales: [[i16; 2]; GROUP],
+    pub(crate) lines: [[u8; 64]; 16],
 }
 
 impl Unit for Unit8 {
@@ -94,9 +94,9 @@ fn write4<const OFFSET: i8>(lines: &mut Lines4, row: usize, h: usize, q: &[i8; B
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
 pub(crate) struct Unit4 {
-    pub(crate) lines: Lines4,
     /// `[row][h]`
     pub(crate) scales: [[i16; 2]; GROUP],
+    pub(crate) lines: Lines4,
 }
 
 impl Unit for Unit4 {
@@ -118,11 +118,11 @@ impl Unit for Unit4 {
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
 pub(crate) struct Unit4Minima {
-    pub(crate) lines: Lines4,
     /// `[row][h]`
     pub(crate) scales: [[i16; 2]; GROUP],
     /// `[row][h]`
     pub(crate) minima: [[i16; 2]; GROUP],
+    pub(crate) lines: Lines4,
 }
 
 impl Unit for Unit4Minima {

@@ -55,16 +55,20 @@ fn row(x: &mut [i32], how: &Preparation<'_>, q: &mut [Compressed], shifts: &mut 
 
 #[target_feature(enable = "avx2")]
 fn sum(words: &[u64]) -> u64 {
+    // As products read them: in streams, of which hardware reads ahead in each.
+    let (low, high) = words.split_at(words.len() / 2);
+    let ((low, low_rest), (high, high_rest)) = (low.as_chunks::<16>(), high.as_chunks::<16>());
+    let both = low.len().min(high.len());
     // Enough lines to keep several loads in flight.
     let mut sums = [_mm256_setzero_si256(); 8];
-    let (whole, rest) = words.as_chunks::<32>();
-    for words in whole {
-        for (sum, line) in sums.iter_mut().zip(words.as_chunks::<4>().0) {
+    for (low, high) in low.iter().zip(high) {
+        for (sum, line) in sums.iter_mut().zip(low.as_chunks::<4>().0.iter().chain(high.as_chunks::<4>().0)) {
             // SAFETY: 32 bytes; the load needs no alignment.
             *sum = _mm256_add_epi64(*sum, unsafe { _mm256_loadu_si256(line.as_ptr().cast()) });
         }
     }
-    let mut total = rest.iter().copied().fold(0, u64::wrapping_add);
+    let rest = [low[both..].as_flattened(), low_rest, high[both..].as_flattened(), high_rest];
+    let mut total = rest.into_iter().flatten().copied().fold(0, u64::wrapping_add);
     for sum in sums {
         let mut lanes = [0u64; 4];
         // SAFETY: 32 bytes; the store needs no alignment.

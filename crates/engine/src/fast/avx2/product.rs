@@ -13,12 +13,15 @@ use crate::{
 
 /// Vectors of the largest tile: with more, registers would not hold the sums.
 const TILE: usize = 4;
-/// Units of a row group that are multiplied with all vectors in turn: some 13 KiB.
+/// Most units of a row group that are multiplied with all vectors in turn: some 13 KiB.
 const UNITS: usize = 12;
 /// Rows of a register.
 const ROWS: usize = 8;
-/// Units by which reading runs ahead of multiplying. Measured: with it AMD's Zen 3 decodes 1.3 times as fast.
-const AHEAD: usize = 8;
+/// Streams that one vector's weights are read in, as hardware reads ahead in each of them.
+const STREAMS: usize = 2;
+/// Units by which reading of a stream runs ahead of multiplying. Measured on AMD's Zen 3: with 1, 2, 4 or 8 the same within noise;
+/// without, decoding takes twice as long wherever the compiler does not keep loads in order.
+const AHEAD: usize = 4;
 
 /// A packing of weights, read as eight rows' share of a line.
 trait Packed: Unit + Sized {
@@ -27,6 +30,18 @@ trait Packed: Unit + Sized {
     /// # Safety
     /// The machine must have AVX2.
     unsafe fn sums<const T: usize>(&self, eight: usize, h: usize, acts: [&ActBlock; T]) -> [__m256i; T];
+
+    /// The sums over block `h` of one vector's activations times the weights of all 16 rows.
+    ///
+    /// # Safety
+    /// The machine must have AVX2.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn both_sums(&self, h: usize, acts: &ActBlock) -> [__m256i; 2] {
+        // SAFETY: as for this function.
+        let ([low], [high]) = unsafe { (self.sums(0, h, [acts]), self.sums(1, h, [acts])) };
+        [low, high]
+    }
 }
 
 impl Packed for Unit8 {
@@ -35,17 +50,43 @@ impl Packed for Unit8 {
     unsafe fn sums<const T: usize>(&self, eight: usize, h: usize, acts: [&ActBlock; T]) -> [__m256i; T] {
         let mut sums = [_mm256_setzero_si256(); T];
         for (j, line) in self.lines[8 * h..][..8].iter().enumerate() {
-            let weights = _mm256_xor_si256(share(line, eight), _mm256_set1_epi8(-128));
-            // |w| ≤ 128 as unsigned times a with w's sign: pairs stay within 2 · 128 · 127 < 2^15.
-            let magnitude = _mm256_abs_epi8(weights);
+            let weights = signed(line, eight);
             for t in 0..T {
-                let x = _mm256_set1_epi32(acts[t].words[j]);
-                let pairs = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(x, weights));
-                sums[t] = _mm256_add_epi32(sums[t], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+                sums[t] = _mm256_add_epi32(sums[t], fours(weights, acts[t].words[j]));
             }
         }
         sums
     }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn both_sums(&self, h: usize, acts: &ActBlock) -> [__m256i; 2] {
+        // Lines in the order in which they lie, as hardware likes to read them.
+        let mut sums = [_mm256_setzero_si256(); 2];
+        for (line, x) in self.lines[8 * h..][..8].iter().zip(acts.words) {
+            for (eight, sum) in sums.iter_mut().enumerate() {
+                *sum = _mm256_add_epi32(*sum, fours(signed(line, eight), x));
+            }
+        }
+        sums
+    }
+}
+
+/// Eight rows' part of a line of a [`Unit8`].
+#[target_feature(enable = "avx2")]
+#[inline]
+fn signed(line: &[u8; 64], eight: usize) -> __m256i {
+    _mm256_xor_si256(share(line, eight), _mm256_set1_epi8(-128))
+}
+
+/// Sums of four weights of eight rows each times four activations.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn fours(weights: __m256i, x: i32) -> __m256i {
+    // |w| ≤ 128 as unsigned times a with w's sign: pairs stay within 2 · 128 · 127 < 2^15.
+    let x = _mm256_sign_epi8(_mm256_set1_epi32(x), weights);
+    let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(weights), x);
+    _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))
 }
 
 impl Packed for Unit4 {
@@ -150,9 +191,12 @@ fn packed<U: Packed, O: Output>(
     acts: &[Acts],
     out: &mut [O],
 ) {
+    if let [acts] = acts {
+        return streamed(matrix, units, groups, acts, out);
+    }
     let row_units = matrix.row_units();
     // Weights that several tiles need stay in the innermost cache.
-    let chunk = if acts.len() <= TILE { row_units } else { UNITS };
+    let chunk = row_units.div_ceil(row_units.div_ceil(UNITS));
     let mut sums = vec![Sums::ZERO; acts.len()];
     let line = out.len() / groups.len();
     for (group, out) in groups.zip(out.chunks_exact_mut(line)) {
@@ -160,16 +204,16 @@ fn packed<U: Packed, O: Output>(
         let Some(exponents) = matrix.exponents[group * GROUP..].first_chunk() else { return };
         sums.fill(Sums::ZERO);
         for (first, units) in (0..row_units).step_by(chunk).zip(units.chunks(chunk)) {
-            for (i, (acts, sums)) in acts.chunks(TILE).zip(sums.chunks_mut(TILE)).enumerate() {
-                // What comes next is fetched once.
-                let ahead = i == 0;
+            let mut next = Next::after(units, acts.len());
+            for (acts, sums) in acts.chunks(TILE).zip(sums.chunks_mut(TILE)) {
+                let next = &mut next;
                 match (acts, sums) {
                     ([a, b, c, d], [e, f, g, h]) => {
-                        tile::<4, 1, _>(units, ahead, first, [a, b, c, d], [e, f, g, h]);
+                        tile::<4, 1, _>(units, next, first, [a, b, c, d], [e, f, g, h]);
                     }
-                    ([a, b, c], [e, f, g]) => tile::<3, 1, _>(units, ahead, first, [a, b, c], [e, f, g]),
-                    ([a, b], [e, f]) => tile::<2, 2, _>(units, ahead, first, [a, b], [e, f]),
-                    ([a], [e]) => tile::<1, 2, _>(units, ahead, first, [a], [e]),
+                    ([a, b, c], [e, f, g]) => tile::<3, 1, _>(units, next, first, [a, b, c], [e, f, g]),
+                    ([a, b], [e, f]) => tile::<2, 2, _>(units, next, first, [a, b], [e, f]),
+                    ([a], [e]) => tile::<1, 2, _>(units, next, first, [a], [e]),
                     _ => {}
                 }
             }
@@ -177,6 +221,66 @@ fn packed<U: Packed, O: Output>(
         for ((sums, acts), out) in sums.iter().zip(acts).zip(out.as_chunks_mut::<GROUP>().0) {
             finish(sums, exponents, acts.exponent, out);
         }
+    }
+}
+
+/// [`packed`] for one vector, which waits for memory: row groups that lie far apart are read side by side.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn streamed<U: Packed, O: Output>(
+    matrix: &Matrix,
+    units: &[U],
+    groups: Range<usize>,
+    acts: &Acts,
+    out: &mut [O],
+) {
+    let each = groups.len() / STREAMS;
+    let out = out.as_chunks_mut::<GROUP>().0;
+    for i in 0..each {
+        let mut chosen = [i; STREAMS];
+        for (s, chosen) in chosen.iter_mut().enumerate() {
+            *chosen += s * each;
+        }
+        row_groups(matrix, units, groups.start, chosen, acts, out);
+    }
+    for i in STREAMS * each..groups.len() {
+        row_groups(matrix, units, groups.start, [i], acts, out);
+    }
+}
+
+/// Row groups `start + chosen[g]` times one vector, into `out[chosen[g]]`.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn row_groups<const G: usize, U: Packed, O: Output>(
+    matrix: &Matrix,
+    units: &[U],
+    start: usize,
+    chosen: [usize; G],
+    acts: &Acts,
+    out: &mut [[O; GROUP]],
+) {
+    let row_units = matrix.row_units();
+    let mut rows: [&[U]; G] = [&[]; G];
+    for (row, i) in rows.iter_mut().zip(chosen) {
+        *row = &units[(start + i) * row_units..][..row_units];
+    }
+    let mut sums = [Sums::ZERO; G];
+    for (p, blocks) in acts.blocks.as_chunks::<2>().0[..row_units].iter().enumerate() {
+        for (row, sums) in rows.iter().zip(&mut sums) {
+            let unit = &row[p];
+            Next::ahead(unit).fetch();
+            for (h, acts) in blocks.iter().enumerate() {
+                // SAFETY: this function has AVX2.
+                let blocks = unsafe { unit.both_sums(h, acts) };
+                for (eight, total) in sums.0.iter_mut().enumerate() {
+                    add(unit, eight, h, [blocks[eight]], [acts], std::array::from_mut(total));
+                }
+            }
+        }
+    }
+    for (sums, i) in sums.iter().zip(chosen) {
+        let Some(exponents) = matrix.exponents[(start + i) * GROUP..].first_chunk() else { return };
+        finish(sums, exponents, acts.exponent, &mut out[i]);
     }
 }
 
@@ -204,7 +308,7 @@ struct Eight {
 #[expect(clippy::needless_range_loop, reason = "h, r and t index several arrays each")]
 fn tile<const T: usize, const R: usize, U: Packed>(
     units: &[U],
-    ahead: bool,
+    next: &mut Next,
     from: usize,
     acts: [&Acts; T],
     sums: [&mut Sums; T],
@@ -215,14 +319,14 @@ fn tile<const T: usize, const R: usize, U: Packed>(
         blocks[t] = &acts[t].blocks.as_chunks::<2>().0[from..][..units.len()];
     }
     for first in (0..2).step_by(R) {
-        let mut totals = [[sums[0].0[0]; R]; T];
+        let mut totals = [[sums[0].0[0]; T]; R];
         for t in 0..T {
-            totals[t].copy_from_slice(&sums[t].0[first..][..R]);
+            for r in 0..R {
+                totals[r][t] = sums[t].0[first + r];
+            }
         }
         for (p, unit) in units.iter().enumerate() {
-            if ahead && first == 0 {
-                fetch(unit);
-            }
+            next.fetch();
             for h in 0..2 {
                 let mut acts = [&blocks[0][p][h]; T];
                 for t in 0..T {
@@ -231,41 +335,84 @@ fn tile<const T: usize, const R: usize, U: Packed>(
                 for r in 0..R {
                     // SAFETY: this function has AVX2.
                     let block = unsafe { unit.sums(first + r, h, acts) };
-                    let scales = numbers(unit.scales(), first + r);
-                    if let Some(minima) = unit.minima() {
-                        let minima = of_block(numbers(minima, first + r), h);
-                        let scales = of_block(scales, h);
-                        for t in 0..T {
-                            let total = _mm256_set1_epi32(acts[t].total());
-                            // Below 2^31, as `reference::multiply` says.
-                            let less = _mm256_mullo_epi32(minima, total);
-                            let value = _mm256_sub_epi32(_mm256_mullo_epi32(scales, block[t]), less);
-                            totals[t][r].add(value, _mm256_set1_epi32(acts[t].scale));
-                        }
-                        continue;
-                    }
-                    let scales = alone(scales, h);
-                    for t in 0..T {
-                        // Of 16 bits each, so that pairs are multiplied, one of them by zero: cheaper than a product of 32 bits.
-                        let scale = _mm256_madd_epi16(scales, _mm256_set1_epi32(acts[t].scale));
-                        totals[t][r].add(block[t], scale);
-                    }
+                    add(unit, first + r, h, block, acts, &mut totals[r]);
                 }
             }
         }
         for t in 0..T {
-            sums[t].0[first..][..R].copy_from_slice(&totals[t]);
+            for r in 0..R {
+                sums[t].0[first + r] = totals[r][t];
+            }
         }
     }
 }
 
-/// Brings the unit [`AHEAD`] of `unit` closer; there need not be one.
+/// Adds the sums over block `h` of eight rows times `T` vectors, multiplied by their scales, to `totals`.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn fetch<U>(unit: &U) {
-    let start = std::ptr::from_ref(unit).wrapping_add(AHEAD).cast::<i8>();
-    for line in (0..size_of::<U>()).step_by(64) {
-        _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(line));
+fn add<const T: usize, U: Packed>(
+    unit: &U,
+    eight: usize,
+    h: usize,
+    block: [__m256i; T],
+    acts: [&ActBlock; T],
+    totals: &mut [Eight; T],
+) {
+    let scales = numbers(unit.scales(), eight);
+    if let Some(minima) = unit.minima() {
+        let minima = of_block(numbers(minima, eight), h);
+        let scales = of_block(scales, h);
+        for t in 0..T {
+            let total = _mm256_set1_epi32(acts[t].total());
+            // Below 2^31, as `reference::multiply` says.
+            let less = _mm256_mullo_epi32(minima, total);
+            let value = _mm256_sub_epi32(_mm256_mullo_epi32(scales, block[t]), less);
+            totals[t].add(value, _mm256_set1_epi32(acts[t].scale));
+        }
+        return;
+    }
+    let scales = alone(scales, h);
+    for t in 0..T {
+        // Of 16 bits each, so that pairs are multiplied, one of them by zero: cheaper than a product of 32 bits.
+        let scale = _mm256_madd_epi16(scales, _mm256_set1_epi32(acts[t].scale));
+        totals[t].add(block[t], scale);
+    }
+}
+
+/// Weights that are needed next. They are brought closer a few lines at a time, so that memory and multipliers work together.
+struct Next {
+    at: *const i8,
+    end: *const i8,
+    /// Bytes at a time.
+    step: usize,
+}
+
+impl Next {
+    /// The unit [`AHEAD`] of `unit`, at once. There need not be one.
+    fn ahead<U>(unit: &U) -> Self {
+        let at: *const i8 = std::ptr::from_ref(unit).wrapping_add(AHEAD).cast();
+        Self { at, end: at.wrapping_add(size_of::<U>()), step: size_of::<U>() }
+    }
+
+    /// As many units as `units`, behind them, while these are multiplied by so many vectors. There need not be any.
+    fn after<U>(units: &[U], vectors: usize) -> Self {
+        let at: *const i8 = units.as_ptr_range().end.cast();
+        // A tile passes over a unit twice, one of two vectors or one once.
+        let passes = (2 * vectors).div_ceil(TILE);
+        let step = size_of::<U>().div_ceil(passes).next_multiple_of(64);
+        Self { at, end: at.wrapping_add(size_of_val(units)), step }
+    }
+
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn fetch(&mut self) {
+        let stop = self.at.wrapping_add(self.step).min(self.end);
+        // A loop that stays one: among unrolled ones the compiler mixes the loads of several units, and hardware reads ahead of
+        // ordered ones only.
+        while self.at < stop {
+            _mm_prefetch::<_MM_HINT_T0>(self.at);
+            self.at = self.at.wrapping_add(64);
+        }
     }
 }
 
