@@ -12,7 +12,7 @@ import common
 from common import ROOT, STATE, say
 
 # Rounds a number of threads. Nothing else may run meanwhile.
-MODELS = {"134m-q8_0": 12, "134m-q4_0": 8, "134m-q4_k": 8, "1.1b-q8_0": 8, "1.1b-q4_0": 6, "1.1b-q4_k": 6}
+MODELS = {"134m-q8_0": 12, "134m-q4_0": 8, "134m-q4_k": 8, "1.1b-q8_0": 8, "1.1b-q4_0": 4, "1.1b-q4_k": 4}
 FIGURES = {
     "prefill": "prefill, tokens/s",
     "llama_prefill": "llama.cpp's prefill",
